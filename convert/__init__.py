@@ -1,0 +1,1 @@
+"""Janus between the two: quantise an encoder, prove parity, calibrate, and write one bundle."""

@@ -1,0 +1,1 @@
+"""Janus on the door: camera, detect, align, embed, match, decide, relay."""

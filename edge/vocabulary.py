@@ -1,0 +1,247 @@
+"""The values that stages exchange: frozen, validated once, each saying its frame of reference.
+
+Pixels: x to the right, y down, (0, 0) at the centre of the top-left pixel; boxes are half-open;
+arrays index ``[y, x]``, points are ``(x, y)``, sizes ``(width, height)``. Sides (right eye, left
+mouth corner) are the subject's own. Colour is RGB. Times are monotonic seconds (``_s``); calendar
+time appears only in the gallery and the audit. Scores are cosine similarities in [-1, 1]: higher
+is more alike, and ``score >= threshold`` is a match.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, unique
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float32]
+Int8Array = npt.NDArray[np.int8]
+PixelArray = npt.NDArray[np.uint8]
+
+CROP_SIZE_PX = 112
+_UNIT_TOLERANCE = 1e-3
+
+
+def _frozen(array: npt.NDArray[np.generic]) -> None:
+    """Make *array* read-only, so that a value stays what it was when it was checked."""
+    array.setflags(write=False)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """One picture from a camera: (H, W, 3) uint8 RGB, an owned copy."""
+
+    pixels: PixelArray
+    captured_at_s: float
+    index: int
+
+    def __post_init__(self) -> None:
+        """Refuse anything but three 8-bit channels."""
+        if self.pixels.ndim != 3 or self.pixels.shape[2] != 3 or self.pixels.dtype != np.uint8:  # noqa: PLR2004
+            raise ValueError(
+                f"a frame is (H, W, 3) uint8; got {self.pixels.shape} {self.pixels.dtype}"
+            )
+        _frozen(self.pixels)
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A half-open rectangle in frame pixels; it may leave the frame."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+    @property
+    def width(self) -> float:
+        """Width in pixels."""
+        return self.right - self.left
+
+    @property
+    def height(self) -> float:
+        """Height in pixels."""
+        return self.bottom - self.top
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Detection:
+    """One face in a frame.
+
+    ``landmarks`` is (5, 2) float32 frame pixels: right eye, left eye, nose tip, right and left
+    mouth corner. ``score`` is the detector's own, higher is surer; it compares within one
+    detector only.
+    """
+
+    box: Box
+    landmarks: FloatArray
+    score: float
+
+    def __post_init__(self) -> None:
+        """Refuse landmarks of another shape or with values that are not finite."""
+        if self.landmarks.shape != (5, 2) or not np.isfinite(self.landmarks).all():
+            raise ValueError(f"landmarks are (5, 2) and finite; got {self.landmarks!r}")
+        _frozen(self.landmarks)
+
+    @property
+    def eye_distance_px(self) -> float:
+        """Distance between the eyes in frame pixels."""
+        return float(np.linalg.norm(self.landmarks[1] - self.landmarks[0]))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AlignedFace:
+    """A face brought to the template: (112, 112, 3) uint8 RGB.
+
+    ``to_crop`` is (2, 3) float32: frame point (x, y, 1) → crop point.
+    """
+
+    pixels: PixelArray
+    to_crop: FloatArray
+    detection: Detection
+
+    def __post_init__(self) -> None:
+        """Refuse a crop of another geometry."""
+        if self.pixels.shape != (CROP_SIZE_PX, CROP_SIZE_PX, 3) or self.pixels.dtype != np.uint8:
+            raise ValueError(
+                f"an aligned face is (112, 112, 3) uint8; got {self.pixels.shape} "
+                f"{self.pixels.dtype}"
+            )
+        _frozen(self.pixels)
+        _frozen(self.to_crop)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Embedding:
+    """Features of one face: (D,) float32, unit length; comparable within one ``model_id`` only."""
+
+    vector: FloatArray
+    model_id: str
+
+    def __post_init__(self) -> None:
+        """Refuse a vector that is not of unit length (NaN included)."""
+        norm = float(np.linalg.norm(self.vector))
+        if not abs(norm - 1.0) <= _UNIT_TOLERANCE:
+            raise ValueError(f"an embedding has unit length; got {norm:.4f}")
+        _frozen(self.vector)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reference:
+    """One enrolled embedding of a subject; ``enrolled_on`` is an ISO 8601 UTC time."""
+
+    subject_id: str
+    embedding: Embedding
+    enrolled_on: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Gallery:
+    """Every reference of the door; row i of ``matrix`` (N, D) belongs to ``subject_ids[i]``."""
+
+    model_id: str
+    subject_ids: tuple[str, ...]
+    matrix: FloatArray
+
+    def __post_init__(self) -> None:
+        """Refuse a matrix whose rows do not match the subjects."""
+        if self.matrix.ndim != 2 or len(self.subject_ids) != self.matrix.shape[0]:  # noqa: PLR2004
+            raise ValueError(
+                f"{len(self.subject_ids)} subjects cannot own a matrix of {self.matrix.shape}"
+            )
+        _frozen(self.matrix)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A subject and the best cosine score of the probe with that subject's references."""
+
+    subject_id: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class OperatingPoint:
+    """A threshold with its evidence.
+
+    ``fmr`` and ``fnmr`` are rates of 1:1 comparisons measured at ``threshold`` on ``data_id``,
+    from ``comparisons`` non-mated and ``mated`` mated comparisons.
+    """
+
+    threshold: float
+    fmr: float
+    fnmr: float
+    comparisons: int
+    mated: int
+    data_id: str
+
+
+@unique
+class Flaw(Enum):
+    """Why a face cannot be judged; the value is a sentence for the person at the door."""
+
+    TOO_SMALL = "step closer"
+    TOO_DARK = "more light, please"
+    TOO_BRIGHT = "less light, please"
+    TOO_BLURRED = "hold still for a moment"
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedFace:
+    """What was learnt about one face: its flaws, and its candidates if it has none."""
+
+    detection: Detection
+    flaws: tuple[Flaw, ...]
+    candidates: tuple[Candidate, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What one frame showed; ``faces`` largest first, empty if nobody was seen."""
+
+    captured_at_s: float
+    faces: tuple[ObservedFace, ...]
+
+
+@unique
+class Outcome(Enum):
+    """What the door does about an observation."""
+
+    GRANT = "grant"
+    DENY = "deny"
+    WAIT = "wait"
+
+
+@unique
+class Reason(Enum):
+    """Why; the value is a sentence for the log."""
+
+    MATCH = "enough frames agree on one subject"
+    AGREEING = "matches, waiting for more frames to agree"
+    NO_FACE = "nobody is seen"
+    NO_MATCH = "no subject reaches the threshold"
+    AMBIGUOUS = "two subjects score within the margin"
+    POOR_QUALITY = "the face cannot be judged yet"
+    EMPTY_GALLERY = "nobody is enrolled"
+    ALREADY_GRANTED = "this visit was granted already"
+    STALE_FRAME = "the frame is not newer than the one before"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """One judgement with the numbers behind it.
+
+    ``score`` is the top candidate's cosine, or None where nothing was compared; ``frames`` counts
+    the frames that the judgement rests on.
+    """
+
+    outcome: Outcome
+    reason: Reason
+    captured_at_s: float
+    subject_id: str | None
+    score: float | None
+    threshold: float
+    frames: int
+    model_id: str
+    flaws: tuple[Flaw, ...] = ()
