@@ -1,0 +1,76 @@
+"""The program `janus`: find the commands, run one, turn errors into one line and an exit code."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from importlib.metadata import entry_points, version
+
+from edge.command import Command
+from edge.errors import DoorError
+
+_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+
+
+def commands() -> tuple[Command, ...]:
+    """Return every package's commands, those of edge first."""
+    offered = sorted(entry_points(group="janus.commands"), key=lambda each: each.name != "edge")
+    return tuple(command for entry in offered for command in entry.load())
+
+
+def build_parser(known: Sequence[Command]) -> argparse.ArgumentParser:
+    """Return the parser; commands whose dependencies are missing work but are not listed."""
+    parser = argparse.ArgumentParser(
+        prog="janus",
+        description="A face-recognition door: enrol people, run the door, look at what it did.",
+        epilog="example: janus demo",
+    )
+    parser.add_argument("--version", action="version", version=f"janus {version('janus-door')}")
+    listed = [each.name for each in known if not each.missing()]
+    subparsers = parser.add_subparsers(
+        dest="command", required=True, metavar="{" + ",".join(listed) + "}"
+    )
+    for command in known:
+        shown = {} if command.missing() else {"help": command.summary}
+        subparser = subparsers.add_parser(
+            command.name,
+            description=command.summary,
+            epilog=f"example: {command.example}",
+            **shown,  # type: ignore[arg-type]
+        )
+        command.add_arguments(subparser)
+        subparser.set_defaults(run=command)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `janus` with *argv* and return the exit code; errors become one line on stderr."""
+    logging.basicConfig(
+        level=os.environ.get("JANUS_LOG", "INFO").upper(), format="%(levelname)s %(message)s"
+    )
+    arguments = build_parser(commands()).parse_args(argv)
+    try:
+        code: int = arguments.run(arguments)
+        sys.stdout.flush()
+    except DoorError as exc:
+        print(f"janus {arguments.command}: {exc}", file=sys.stderr)
+        return exc.exit_code
+    except KeyboardInterrupt:
+        print(f"janus {arguments.command}: interrupted", file=sys.stderr)
+        return _INTERRUPTED
+    except BrokenPipeError:
+        # The reader (head, less) has gone; Python would complain again at exit without this.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as exc:  # the one broad except: stages have locked the relay on the way here
+        logging.getLogger("janus").debug("unexpected", exc_info=True)
+        print(
+            f"janus {arguments.command}: unexpected {type(exc).__name__}: {exc}; "
+            "run again with JANUS_LOG=debug for the traceback, and report it",
+            file=sys.stderr,
+        )
+        return 1
+    return code

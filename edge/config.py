@@ -1,0 +1,267 @@
+"""One TOML file becomes one frozen, validated object, read once.
+
+Every default, unit and bound is written here and nowhere else: `janus config --example` prints
+this file's knowledge. Thresholds are not configuration; they come with the model bundle.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import MISSING, Field, dataclass, field, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+from edge.errors import ConfigError
+
+SYSTEM_PATH = Path("/etc/janus/janus.toml")
+ENVIRONMENT_VARIABLE = "JANUS_CONFIG"
+SHIPPED_BUNDLE = Path(__file__).parent / "model"
+
+T = TypeVar("T")
+
+
+def _key(
+    default: object,
+    meaning: str,
+    *,
+    least: float | None = None,
+    most: float | None = None,
+    choices: tuple[object, ...] = (),
+) -> Any:  # noqa: ANN401 - dataclasses.field is typed as the value that it stands for
+    """Describe one key: its default, its meaning with the unit, and what it may be."""
+    bounds = {"meaning": meaning, "least": least, "most": most, "choices": choices}
+    return field(default=default, metadata=bounds)
+
+
+@dataclass(frozen=True, slots=True)
+class CameraConfig:
+    """Where frames come from."""
+
+    backend: str = _key(
+        "picamera2",
+        "picamera2 (Pi camera), opencv (USB, RTSP, film file) or folder (pictures in name order)",
+        choices=("picamera2", "opencv", "folder"),
+    )
+    source: str = _key(
+        "0", "opencv: device number, /dev/video*, rtsp:// URL or film file; folder: its path"
+    )
+    width_px: int = _key(640, "frame width in pixels", least=160, most=4096)
+    height_px: int = _key(480, "frame height in pixels", least=120, most=4096)
+    frame_rate_hz: float = _key(15.0, "frames a second asked of the camera", least=1, most=120)
+    timeout_s: float = _key(3.0, "longest wait for a frame before it is an error", least=0.2, most=60)
+    rotate_deg: int = _key(0, "turn each frame clockwise by so much", choices=(0, 90, 180, 270))
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorConfig:
+    """How faces are found."""
+
+    backend: str = _key("haar", "haar (ships with OpenCV) or yunet", choices=("haar", "yunet"))
+    model: Path | None = _key(None, "yunet only: path of its ONNX file")
+    smallest_face_px: int = _key(80, "narrowest face box that is searched", least=24, most=1000)
+    score: float = _key(0.7, "yunet only: lowest detector score", least=0.0, most=1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderConfig:
+    """Which bundle embeds faces, and by which runtime."""
+
+    bundle: Path = _key(SHIPPED_BUNDLE, "bundle directory; left out: the one that is shipped")
+    runtime: str = _key(
+        "auto",
+        "ai-edge-litert or tflite-runtime; auto takes the first of them that is installed",
+        choices=("auto", "ai-edge-litert", "tflite-runtime"),
+    )
+    threads: int = _key(2, "threads of the interpreter", least=1, most=16)
+
+
+@dataclass(frozen=True, slots=True)
+class QualityConfig:
+    """Which faces are fit to be judged, at the door and at enrolment."""
+
+    eye_distance_px: float = _key(24.0, "smallest distance between the eyes, in pixels", least=0, most=500)
+    darkest: float = _key(35.0, "lowest mean luminance of the aligned face, 0 to 255", least=0, most=255)
+    brightest: float = _key(225.0, "highest mean luminance of the aligned face", least=0, most=255)
+    sharpness: float = _key(
+        12.0, "lowest variance of the Laplacian of the aligned face, in squared grey levels",
+        least=0, most=1e6,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionConfig:
+    """When evidence is enough."""
+
+    agree_frames: int = _key(3, "consecutive judged frames that must name one subject", least=1, most=100)
+    window_s: float = _key(2.0, "those frames lie within so many seconds", least=0.1, most=60)
+    margin: float = _key(
+        0.05, "the best subject's cosine leads the second's by at least this", least=0.0, most=1.0
+    )
+    deny_frames: int = _key(15, "judged frames without a grant that make one denial", least=1, most=10000)
+    visit_gap_s: float = _key(1.5, "seconds without a face that end a visit", least=0.1, most=60)
+
+
+@dataclass(frozen=True, slots=True)
+class RelayConfig:
+    """The relay of the door strike."""
+
+    pin: int = _key(17, "GPIO number (BCM numbering)", least=0, most=53)
+    active_high: bool = _key(True, "true: a high level releases the strike")  # noqa: FBT003
+    release_s: float = _key(3.0, "seconds that the strike stays released", least=0.1, most=10.0)
+    pin_factory: str = _key(
+        "lgpio", "gpiozero's pin factory; mock drives nothing", choices=("lgpio", "native", "mock")
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class StoreConfig:
+    """Where the door remembers."""
+
+    gallery: Path = _key(Path("/var/lib/janus/gallery.sqlite"), "enrolled references (SQLite)")
+    audit: Path = _key(Path("/var/lib/janus/audit.sqlite"), "hash-chained decisions (SQLite)")
+
+
+@dataclass(frozen=True, slots=True)
+class DoorConfig:
+    """The whole configuration; each field is one table of the TOML file."""
+
+    camera: CameraConfig = CameraConfig()
+    detector: DetectorConfig = DetectorConfig()
+    encoder: EncoderConfig = EncoderConfig()
+    quality: QualityConfig = QualityConfig()
+    decision: DecisionConfig = DecisionConfig()
+    relay: RelayConfig = RelayConfig()
+    store: StoreConfig = StoreConfig()
+
+
+def find_config(named: Path | None) -> Path:
+    """Return the file that is in force: *named*, else $JANUS_CONFIG, else /etc/janus/janus.toml.
+
+    Raises:
+        ConfigError: if that file does not exist.
+    """
+    from_environment = os.environ.get(ENVIRONMENT_VARIABLE)
+    path = named or (Path(from_environment) if from_environment else SYSTEM_PATH)
+    if not path.is_file():
+        raise ConfigError(
+            f"there is no configuration at {path}; write one with "
+            f"`janus config --example > janus.toml` and pass --config janus.toml, or set "
+            f"{ENVIRONMENT_VARIABLE}"
+        )
+    return path
+
+
+def read_config(path: Path) -> DoorConfig:
+    """Read and validate the TOML file at *path*; its relative paths start at its own directory.
+
+    Raises:
+        ConfigError: with the file, the field, the value and the nearest valid one.
+    """
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as exc:
+        raise ConfigError(f"{path} cannot be read as TOML: {exc}") from exc
+    try:
+        return parse_config(tables, base=path.resolve().parent)
+    except ConfigError as exc:
+        raise ConfigError(f"{path}: {exc}") from exc
+
+
+def parse_config(tables: Mapping[str, object], *, base: Path) -> DoorConfig:
+    """Validate the tables of a TOML file; relative paths start at *base*.
+
+    Raises:
+        ConfigError: with the field, the value and the nearest valid one.
+    """
+    known = {each.name: each for each in fields(DoorConfig)}
+    sections: dict[str, Any] = {}
+    for name, table in tables.items():
+        if name not in known:
+            raise ConfigError(f"unknown table [{name}]{_nearest(name, known)}")
+        if not isinstance(table, dict):
+            raise ConfigError(f"{name} = {table!r} is a table: write [{name}] and keys below it")
+        sections[name] = _parse_table(name, table, type(known[name].default), base)
+    return DoorConfig(**sections)
+
+
+def _parse_table(name: str, table: Mapping[str, object], kind: type[T], base: Path) -> T:
+    known: dict[str, Field[Any]] = {each.name: each for each in fields(kind)}  # type: ignore[arg-type]
+    values: dict[str, object] = {}
+    for key, value in table.items():
+        if key not in known:
+            raise ConfigError(f"[{name}] has no key {key!r}{_nearest(key, known)}")
+        values[key] = _parse_value(f"[{name}] {key}", value, known[key], base)
+    return kind(**values)
+
+
+def _parse_value(where: str, value: object, described: Field[Any], base: Path) -> object:
+    """Check one value against its field's type, choices and bounds; never coerce silently."""
+    wanted = str(described.type)
+    if "Path" in wanted:
+        if not isinstance(value, str) or not value:
+            raise ConfigError(f"{where} = {value!r}; expected a path in quotes")
+        return base / Path(value).expanduser()
+    value = float(value) if wanted == "float" and type(value) is int else value
+    if type(value).__name__ != wanted:
+        raise ConfigError(f"{where} = {value!r}; expected {_ARTICLES[wanted]}")
+    choices = described.metadata["choices"]
+    if choices and value not in choices:
+        listed = ", ".join(map(repr, choices))
+        raise ConfigError(f"{where} = {value!r}; expected one of {listed}{_nearest(value, choices)}")
+    least, most = described.metadata["least"], described.metadata["most"]
+    if least is not None and most is not None and not least <= value <= most:  # type: ignore[operator]
+        near = min(max(value, least), most)  # type: ignore[type-var]
+        near = least if near != near else near  # noqa: PLR0124 - NaN is not equal to itself
+        raise ConfigError(
+            f"{where} = {value!r}; expected {least:g} to {most:g}; the nearest is {near:g}"
+        )
+    return value
+
+
+_ARTICLES = {
+    "str": "text in quotes",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+}
+
+
+def _nearest(wrong: object, known: Mapping[str, object] | tuple[object, ...]) -> str:
+    """Return a hint that names the nearest of *known*."""
+    names = [str(each) for each in known]
+    close = difflib.get_close_matches(str(wrong), names, n=1, cutoff=0.5)
+    return f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(names)}"
+
+
+def example_config() -> str:
+    """Return a TOML file with every key at its default, its meaning, unit and bounds above it."""
+    lines = ["# Janus: the door's configuration. Every key is shown with its default.", ""]
+    for section in fields(DoorConfig):
+        table = section.default
+        if table is MISSING:  # pragma: no cover - every section has a default
+            continue
+        lines += [f"# {(type(table).__doc__ or '').splitlines()[0]}", f"[{section.name}]"]
+        for key in fields(type(table)):
+            lines.append(f"# {key.metadata['meaning']}{_bounds(key)}")
+            lines.append(_toml_line(key.name, getattr(table, key.name)))
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _bounds(described: Field[Any]) -> str:
+    least, most = described.metadata["least"], described.metadata["most"]
+    choices = described.metadata["choices"]
+    if choices and not isinstance(choices[0], str):
+        return f" ({', '.join(map(str, choices))})"
+    return "" if least is None else f" ({least:g} to {most:g})"
+
+
+def _toml_line(name: str, value: object) -> str:
+    if value is None or value == SHIPPED_BUNDLE:
+        return f'# {name} = "…"'
+    if isinstance(value, bool):
+        return f"{name} = {str(value).lower()}"
+    return f'{name} = "{value}"' if isinstance(value, str | Path) else f"{name} = {value}"
