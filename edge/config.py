@@ -51,7 +51,9 @@ class CameraConfig:
     width_px: int = _key(640, "frame width in pixels", least=160, most=4096)
     height_px: int = _key(480, "frame height in pixels", least=120, most=4096)
     frame_rate_hz: float = _key(15.0, "frames a second asked of the camera", least=1, most=120)
-    timeout_s: float = _key(3.0, "longest wait for a frame before it is an error", least=0.2, most=60)
+    timeout_s: float = _key(
+        3.0, "longest wait for a frame before it is an error", least=0.2, most=60
+    )
     rotate_deg: int = _key(0, "turn each frame clockwise by so much", choices=(0, 90, 180, 270))
 
 
@@ -82,12 +84,18 @@ class EncoderConfig:
 class QualityConfig:
     """Which faces are fit to be judged, at the door and at enrolment."""
 
-    eye_distance_px: float = _key(24.0, "smallest distance between the eyes, in pixels", least=0, most=500)
-    darkest: float = _key(35.0, "lowest mean luminance of the aligned face, 0 to 255", least=0, most=255)
+    eye_distance_px: float = _key(
+        24.0, "smallest distance between the eyes, in pixels", least=0, most=500
+    )
+    darkest: float = _key(
+        35.0, "lowest mean luminance of the aligned face, 0 to 255", least=0, most=255
+    )
     brightest: float = _key(225.0, "highest mean luminance of the aligned face", least=0, most=255)
     sharpness: float = _key(
-        12.0, "lowest variance of the Laplacian of the aligned face, in squared grey levels",
-        least=0, most=1e6,
+        12.0,
+        "lowest variance of the Laplacian of the aligned face, in squared grey levels",
+        least=0,
+        most=1e6,
     )
 
 
@@ -95,13 +103,20 @@ class QualityConfig:
 class DecisionConfig:
     """When evidence is enough."""
 
-    agree_frames: int = _key(3, "consecutive judged frames that must name one subject", least=1, most=100)
+    agree_frames: int = _key(
+        3, "consecutive judged frames that must name one subject", least=1, most=100
+    )
     window_s: float = _key(2.0, "those frames lie within so many seconds", least=0.1, most=60)
     margin: float = _key(
         0.05, "the best subject's cosine leads the second's by at least this", least=0.0, most=1.0
     )
-    deny_frames: int = _key(15, "judged frames without a grant that make one denial", least=1, most=10000)
+    deny_frames: int = _key(
+        15, "judged frames without a grant that make one denial", least=1, most=10000
+    )
     visit_gap_s: float = _key(1.5, "seconds without a face that end a visit", least=0.1, most=60)
+    regrant_s: float = _key(
+        10.0, "seconds after a grant until one who stays in view is judged again", least=1, most=600
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +124,7 @@ class RelayConfig:
     """The relay of the door strike."""
 
     pin: int = _key(17, "GPIO number (BCM numbering)", least=0, most=53)
-    active_high: bool = _key(True, "true: a high level releases the strike")  # noqa: FBT003
+    active_high: bool = _key(True, "true: a high level releases the strike")
     release_s: float = _key(3.0, "seconds that the strike stays released", least=0.1, most=10.0)
     pin_factory: str = _key(
         "lgpio", "gpiozero's pin factory; mock drives nothing", choices=("lgpio", "native", "mock")
@@ -210,7 +225,9 @@ def _parse_value(where: str, value: object, described: Field[Any], base: Path) -
     choices = described.metadata["choices"]
     if choices and value not in choices:
         listed = ", ".join(map(repr, choices))
-        raise ConfigError(f"{where} = {value!r}; expected one of {listed}{_nearest(value, choices)}")
+        raise ConfigError(
+            f"{where} = {value!r}; expected one of {listed}{_nearest(value, choices)}"
+        )
     least, most = described.metadata["least"], described.metadata["most"]
     if least is not None and most is not None and not least <= value <= most:  # type: ignore[operator]
         near = min(max(value, least), most)  # type: ignore[type-var]

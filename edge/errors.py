@@ -10,7 +10,7 @@
     ├── HardwareError         5   camera, relay: the service restarts, the door stays locked
     │   ├── CameraError
     │   └── RelayError
-    └── EnrolmentError        6   no face, several faces, low quality: tell the person what to change
+    └── EnrolmentError        6   no face, several faces, low quality: says what to change
         └── PictureError      6   a picture that cannot be read
 
 Foreign exceptions stop at the stage that called the foreign code, with ``raise … from``.

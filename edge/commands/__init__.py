@@ -1,0 +1,13 @@
+"""The commands of the door, in the order in which `janus --help` lists them."""
+
+from edge.command import Command
+from edge.commands import config, demo, enrol, events, people, run
+
+COMMANDS: tuple[Command, ...] = (
+    *demo.COMMANDS,
+    *run.COMMANDS,
+    *enrol.COMMANDS,
+    *people.COMMANDS,
+    *events.COMMANDS,
+    *config.COMMANDS,
+)

@@ -1,0 +1,121 @@
+"""`janus enrol`: one photo suffices; a refused photo says why."""
+
+from __future__ import annotations
+
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+from edge.audit import Audit
+from edge.camera import open_camera
+from edge.command import Command
+from edge.commands.options import add_config_option, config_from
+from edge.config import CameraConfig
+from edge.detect import open_detector
+from edge.enrolment import Enroller, conflict
+from edge.errors import ConfigError, EnrolmentError
+from edge.gallery import GalleryStore
+from edge.picture import read_picture
+from edge.service import open_encoder
+from edge.vocabulary import Embedding
+
+_CAMERA_REFERENCES = 3
+_CAMERA_PATIENCE_S = 30.0
+# Neighbouring frames are near copies: the references should differ in pose and light.
+_CAMERA_PAUSE_S = 0.7
+
+
+def _add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("name", metavar="NAME", help="who it is; enrolling again adds references")
+    parser.add_argument("photos", metavar="PHOTO", type=Path, nargs="*", help="picture files")
+    parser.add_argument(
+        "--camera", action="store_true", help="take the pictures with the door's own camera"
+    )
+    parser.add_argument(
+        "--anyway",
+        action="store_true",
+        help="enrol even if the face matches somebody else who is enrolled (a twin)",
+    )
+    add_config_option(parser)
+
+
+def _run(arguments: Namespace) -> int:
+    if bool(arguments.photos) == arguments.camera:
+        raise ConfigError("name one or more photos, or --camera; not both, not neither")
+    config = config_from(arguments)
+    bundle, embedder = open_encoder(config)
+    enroller = Enroller(open_detector(config.detector), embedder, config.quality)
+    with (
+        closing(GalleryStore(config.store.gallery, bundle.model_id)) as gallery,
+        closing(Audit(config.store.audit)) as audit,
+    ):
+        embeddings = list(
+            _from_camera(enroller, config.camera)
+            if arguments.camera
+            else _from_photos(enroller, arguments.photos)
+        )
+        names = gallery.names()
+        subject_id = next((key for key, name in names.items() if name == arguments.name), None)
+        other = conflict(embeddings, subject_id, gallery.load(), bundle.operating_point.threshold)
+        if other and not arguments.anyway:
+            raise EnrolmentError(
+                f"this face matches {names[other]!r}, who is already enrolled; add to that name, "
+                "or pass --anyway if they are two people who look alike"
+            )
+        subject_id = gallery.enrol(arguments.name, embeddings)
+        audit.note("enrol", subject_id=subject_id, references=len(embeddings))
+    print(f"{arguments.name} is enrolled with {len(embeddings)} more reference(s)")
+    return 0
+
+
+def _from_photos(enroller: Enroller, photos: list[Path]) -> Iterator[Embedding]:
+    """Embed every photo; the first that is refused refuses the enrolment, so nothing is half."""
+    for path in photos:
+        pixels = read_picture(path)
+        try:
+            yield enroller.embed(pixels)
+        except EnrolmentError as exc:
+            raise EnrolmentError(f"{path}: {exc}") from exc
+
+
+def _from_camera(enroller: Enroller, config: CameraConfig) -> Iterator[Embedding]:
+    """Embed the first good frames, telling the person meanwhile what to change.
+
+    Raises:
+        EnrolmentError: if too few frames were good within 30 s of the first.
+    """
+    taken, said, began_s, taken_at_s = 0, "", None, float("-inf")
+    with closing(open_camera(config)) as camera:
+        for frame in camera.frames():
+            now_s = frame.captured_at_s
+            began_s = now_s if began_s is None else began_s
+            if now_s - taken_at_s < _CAMERA_PAUSE_S:
+                continue
+            try:
+                yield enroller.embed(frame.pixels)
+                taken, taken_at_s = taken + 1, now_s
+            except EnrolmentError as exc:
+                if str(exc) != said:
+                    said = str(exc)
+                    print(said, file=sys.stderr)
+            if taken == _CAMERA_REFERENCES:
+                return
+            if now_s - began_s > _CAMERA_PATIENCE_S:
+                break
+    raise EnrolmentError(
+        f"only {taken} of {_CAMERA_REFERENCES} pictures were good"
+        + (f"; the last refusal: {said}" if said else "")
+    )
+
+
+COMMANDS = (
+    Command(
+        name="enrol",
+        summary="Enrol a person from one or more photos, or from the door's camera.",
+        example="janus enrol Ada ada.jpg",
+        add_arguments=_add_arguments,
+        run=_run,
+    ),
+)

@@ -1,0 +1,124 @@
+"""`janus run`: the door itself; `janus check`: whether it could run."""
+
+from __future__ import annotations
+
+import shutil
+from argparse import Namespace
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+from edge.audit import Audit
+from edge.camera import open_camera
+from edge.command import Command
+from edge.commands.options import add_config_option, config_from
+from edge.config import DoorConfig, find_config
+from edge.detect import open_detector
+from edge.errors import CameraError, DoorError, GalleryError
+from edge.gallery import GalleryStore
+from edge.relay import open_relay
+from edge.service import open_encoder, serve
+
+_LEAST_FREE_MB = 100
+
+
+def _run(arguments: Namespace) -> int:
+    serve(config_from(arguments))
+    return 0
+
+
+def _check(arguments: Namespace) -> int:
+    """Print a line for each part, and return the exit code of the first that fails."""
+    try:
+        path = find_config(arguments.config)
+        config = config_from(arguments)
+    except DoorError as exc:
+        print(f"FAIL  configuration  {exc}")
+        return exc.exit_code
+    print(f"ok    configuration  {path}")
+    code = 0
+    for name, examine in _examinations(config):
+        try:
+            print(f"ok    {name:13}  {examine()}")
+        except DoorError as exc:
+            print(f"FAIL  {name:13}  {exc}")
+            code = code or exc.exit_code
+    return code
+
+
+def _examinations(config: DoorConfig) -> Iterator[tuple[str, Callable[[], str]]]:
+    yield "model", lambda: _check_model(config)
+    yield "detector", lambda: f"{type(open_detector(config.detector)).__name__}"
+    yield "camera", lambda: _check_camera(config)
+    yield "relay", lambda: _check_relay(config)
+    yield "gallery", lambda: _check_gallery(config)
+    yield "audit", lambda: _check_audit(config)
+    yield "disk", lambda: _check_disk(config.store.audit.parent)
+
+
+def _check_model(config: DoorConfig) -> str:
+    bundle, embedder = open_encoder(config)
+    point = bundle.operating_point
+    return (
+        f"{bundle.name} {embedder.model_id[:12]}, threshold {point.threshold:.3f}: FMR "
+        f"{point.fmr:.2g}, FNMR {point.fnmr:.2g} on {point.data_id}"
+    )
+
+
+def _check_camera(config: DoorConfig) -> str:
+    with closing(open_camera(config.camera)) as camera:
+        for frame in camera.frames():
+            height, width, _ = frame.pixels.shape
+            return f"{config.camera.backend}: a frame of {width} x {height} pixels"
+    raise CameraError("the camera opened but gave no frame; look at its cable or source")
+
+
+def _check_relay(config: DoorConfig) -> str:
+    with closing(open_relay(config.relay)):
+        return f"GPIO {config.relay.pin} by {config.relay.pin_factory}, locked"
+
+
+def _check_gallery(config: DoorConfig) -> str:
+    bundle, _ = open_encoder(config)
+    with closing(GalleryStore(config.store.gallery, bundle.model_id)) as gallery:
+        people = gallery.people()
+        return f"{len(people)} people, {sum(each.references for each in people)} references"
+
+
+def _check_audit(config: DoorConfig) -> str:
+    with closing(Audit(config.store.audit)) as audit:
+        broken = audit.verify()
+        if broken is not None:
+            raise GalleryError(f"{config.store.audit}: the chain breaks: {broken}")
+        return "the chain verifies"
+
+
+def _check_disk(directory: Path) -> str:
+    try:
+        free_mb = shutil.disk_usage(directory).free // 1_000_000
+    except OSError as exc:
+        raise GalleryError(f"{directory}: {exc.strerror}") from exc
+    if free_mb < _LEAST_FREE_MB:
+        raise GalleryError(
+            f"{directory} has {free_mb} MB free, less than {_LEAST_FREE_MB}; a door that cannot "
+            "write its audit stays shut, so make room"
+        )
+    return f"{free_mb:,} MB free in {directory}"
+
+
+COMMANDS = (
+    Command(
+        name="run",
+        summary="Run the door: watch the camera, release the strike for those who are enrolled.",
+        example="janus run --config /etc/janus/janus.toml",
+        add_arguments=add_config_option,
+        run=_run,
+    ),
+    Command(
+        name="check",
+        summary="Check configuration, model, camera, relay, stores and disk, a line each.",
+        example="janus check",
+        add_arguments=add_config_option,
+        run=_check,
+    ),
+)

@@ -1,0 +1,89 @@
+"""The walls of the house: what may import what, and what may never be a default."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+EDGE_FILES = sorted((ROOT / "edge").rglob("*.py"))
+MODULES = [
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+    for path in EDGE_FILES
+    if path.name != "__main__.py"
+]
+BANNED_WORDS = {"confidence", "certainty", "utils", "helper", "manager"}
+
+
+def imported(path: Path) -> set[str]:
+    """Return every module that *path* imports, at any depth of the code."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+    return found
+
+
+def test_every_edge_module_imports_while_the_workstation_is_absent():
+    """On the Pi there is no TensorFlow: no edge module may need it, nor train, nor convert."""
+    code = f"""
+import importlib, sys
+ABSENT = ("tensorflow", "keras", "train", "convert", "skimage", "sklearn", "matplotlib",
+          "gpiozero", "picamera2", "tflite_runtime", "ai_edge_litert")
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ABSENT:
+            raise ImportError(f"{{name}} is absent here")
+sys.meta_path.insert(0, Absent())
+for name in {MODULES!r}:
+    importlib.import_module(name)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("path", EDGE_FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_fakes_are_imported_only_where_no_door_is_driven(path):
+    """`edge.testing` is for the demo, replay and tests: `janus run` can never choose it."""
+    allowed = {ROOT / "edge" / "commands" / "replay.py", ROOT / "edge" / "replay.py"}
+    if path in allowed or (ROOT / "edge" / "demo") in path.parents:
+        return
+    assert "edge.testing" not in imported(path)
+
+
+@pytest.mark.parametrize("path", EDGE_FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_names_use_the_terms_of_the_field(path):
+    """ISO/IEC 2382-37 has a word for it; these say too little or something untrue."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            names.add(node.name.lower())
+        elif isinstance(node, ast.Name):
+            names.add(node.id.lower())
+        elif isinstance(node, ast.arg):
+            names.add(node.arg.lower())
+    parts = {part for name in names for part in name.strip("_").split("_")}
+    assert not parts & BANNED_WORDS
+
+
+def test_only_relay_drives_pins():
+    """The strike has one owner."""
+    drivers = {path.name for path in EDGE_FILES if "gpiozero" in " ".join(imported(path))}
+    assert drivers == {"relay.py"}
+
+
+def test_a_room_has_walls():
+    """A file over 350 lines holds two ideas."""
+    long = {
+        str(path.relative_to(ROOT)): lines
+        for package in ("edge", "train", "convert")
+        for path in (ROOT / package).rglob("*.py")
+        if (lines := len(path.read_text(encoding="utf-8").splitlines())) > 350
+    }
+    assert long == {}

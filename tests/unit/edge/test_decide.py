@@ -1,0 +1,221 @@
+"""`decide` is pure: each test writes down what was seen, and reads what the door does."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge.decide import Policy, VisitState, step
+from edge.vocabulary import (
+    Box,
+    Candidate,
+    Detection,
+    Flaw,
+    Observation,
+    ObservedFace,
+    Outcome,
+    Reason,
+)
+
+DETECTION = Detection(Box(0, 0, 100, 100), np.zeros((5, 2), np.float32), 1.0)
+POLICY = Policy(
+    threshold=0.5,
+    margin=0.05,
+    agree_frames=3,
+    window_s=2.0,
+    deny_frames=6,
+    visit_gap_s=1.5,
+    regrant_s=10.0,
+    model_id="m",
+)
+
+
+def seen(at_s, *faces, flaws=()):
+    """Build an observation; each face is a dict of subject → score."""
+    return Observation(
+        at_s,
+        tuple(
+            ObservedFace(
+                DETECTION,
+                tuple(flaws),
+                ()
+                if flaws
+                else tuple(
+                    Candidate(name, score)
+                    for name, score in sorted(face.items(), key=lambda each: -each[1])
+                ),
+            )
+            for face in faces
+        ),
+    )
+
+
+def play(*observations, policy=POLICY, state=None):
+    """Step through the observations and return every decision."""
+    state, decisions = state or VisitState(), []
+    for observation in observations:
+        state, decision = step(state, observation, policy)
+        decisions.append(decision)
+    return decisions
+
+
+def outcomes(decisions):
+    return [(each.outcome, each.reason) for each in decisions]
+
+
+def test_door_opens_when_enough_frames_in_a_row_name_one_subject():
+    decisions = play(*(seen(t / 10, {"ada": 0.7, "eve": 0.1}) for t in range(3)))
+    assert outcomes(decisions) == [
+        (Outcome.WAIT, Reason.AGREEING),
+        (Outcome.WAIT, Reason.AGREEING),
+        (Outcome.GRANT, Reason.MATCH),
+    ]
+    assert (decisions[-1].subject_id, decisions[-1].score) == ("ada", 0.7)
+    assert (decisions[-1].frames, decisions[-1].threshold) == (3, 0.5)
+    assert decisions[-1].model_id == "m"
+
+
+def test_score_at_the_threshold_matches_and_just_below_does_not():
+    just_below = float(np.nextafter(0.5, 0))
+    assert play(seen(0, {"ada": 0.5}))[0].reason is Reason.AGREEING
+    assert play(seen(0, {"ada": just_below}))[0].reason is Reason.NO_MATCH
+
+
+def test_score_that_is_not_a_number_never_matches():
+    nan = float("nan")
+    decisions = play(*(seen(t / 10, {"ada": nan}) for t in range(6)))
+    assert decisions[-1].outcome is Outcome.DENY
+    beside_nan = [ObservedFace(DETECTION, (), (Candidate("ada", 0.9), Candidate("eve", nan)))]
+    assert play(Observation(0.0, tuple(beside_nan)))[0].reason is Reason.AMBIGUOUS
+
+
+def test_door_stays_shut_when_two_subjects_score_within_the_margin():
+    """Two near-equal candidates are ambiguous, whatever their scores."""
+    decisions = play(*(seen(t / 10, {"ada": 0.81, "eve": 0.80}) for t in range(6)))
+    assert outcomes(decisions)[-1] == (Outcome.DENY, Reason.AMBIGUOUS)
+    assert Outcome.GRANT not in {each.outcome for each in decisions}
+
+
+def test_stranger_is_denied_after_enough_judged_frames_and_again_later():
+    decisions = play(*(seen(t / 10, {"ada": 0.2}) for t in range(12)))
+    denied = [i for i, each in enumerate(decisions) if each.outcome is Outcome.DENY]
+    assert denied == [5, 11]
+    assert decisions[5].reason is Reason.NO_MATCH
+    assert (decisions[5].score, decisions[5].frames) == (0.2, 6)
+
+
+def test_frames_that_contradict_each_other_never_open():
+    faces = [{"ada": 0.9, "eve": 0.1}, {"ada": 0.1, "eve": 0.9}] * 3
+    decisions = play(*(seen(i / 10, face) for i, face in enumerate(faces)))
+    assert outcomes(decisions)[-1] == (Outcome.DENY, Reason.AMBIGUOUS)
+
+
+def test_a_non_match_between_matches_starts_the_count_again():
+    scores = [0.9, 0.9, 0.1, 0.9, 0.9]
+    decisions = play(*(seen(i / 10, {"ada": score}) for i, score in enumerate(scores)))
+    assert Outcome.GRANT not in {each.outcome for each in decisions}
+
+
+def test_frames_with_a_flaw_are_passed_over_and_say_why():
+    decisions = play(
+        seen(0.0, {"ada": 0.9}),
+        seen(0.1, {}, flaws=(Flaw.TOO_DARK,)),
+        seen(0.2, {"ada": 0.9}),
+        seen(0.3, {"ada": 0.9}),
+    )
+    assert decisions[1].reason is Reason.POOR_QUALITY
+    assert decisions[1].flaws == (Flaw.TOO_DARK,)
+    assert decisions[-1].outcome is Outcome.GRANT
+
+
+def test_agreeing_frames_too_far_apart_do_not_add_up():
+    decisions = play(*(seen(t * 1.2, {"ada": 0.9}) for t in range(5)))
+    assert Outcome.GRANT not in {each.outcome for each in decisions}
+
+
+def test_evidence_does_not_outlive_the_visit():
+    decisions = play(
+        seen(0.0, {"ada": 0.9}), seen(0.1, {"ada": 0.9}), seen(0.2), seen(2.0, {"ada": 0.9})
+    )
+    assert outcomes(decisions)[2:] == [
+        (Outcome.WAIT, Reason.NO_FACE),
+        (Outcome.WAIT, Reason.AGREEING),
+    ]
+
+
+def test_only_the_largest_face_is_judged():
+    decisions = play(*(seen(t / 10, {"eve": 0.1}, {"ada": 0.9}) for t in range(6)))
+    assert decisions[-1].outcome is Outcome.DENY
+
+
+def test_one_visit_is_granted_once_until_the_person_waited_or_left():
+    state = VisitState()
+    granted = []
+    for i in range(160):
+        state, decision = step(state, seen(i / 10, {"ada": 0.9}), POLICY)
+        if decision.outcome is Outcome.GRANT:
+            granted.append(i)
+    assert granted == [2, 104]
+
+
+def test_empty_gallery_never_opens_and_says_so():
+    decisions = play(*(seen(t / 10, {}) for t in range(6)))
+    assert outcomes(decisions)[-1] == (Outcome.DENY, Reason.EMPTY_GALLERY)
+    assert decisions[-1].score is None
+
+
+@pytest.mark.parametrize("jump_s", [0.0, -5.0, -86_400.0])
+def test_a_source_whose_time_stands_or_jumps_back_proves_nothing(jump_s):
+    decisions = play(
+        seen(10.0, {"ada": 0.9}),
+        seen(10.1, {"ada": 0.9}),
+        seen(10.1 + jump_s, {"ada": 0.9}),
+        seen(10.3 + jump_s, {"ada": 0.9}),
+    )
+    assert decisions[2].reason is Reason.STALE_FRAME
+    assert decisions[3].reason is Reason.AGREEING
+
+
+frames = st.lists(
+    st.tuples(
+        st.floats(-1, 3),
+        st.lists(st.dictionaries(st.sampled_from("abc"), st.floats(-1, 1), max_size=3), max_size=2),
+    ),
+    max_size=40,
+)
+
+
+def replayed(steps, policy):
+    now_s, observations = 0.0, []
+    for pause_s, faces in steps:
+        now_s += pause_s
+        observations.append(seen(now_s, *faces))
+    return play(*observations, policy=policy)
+
+
+@given(frames)
+def test_every_grant_rests_on_that_many_frames_naming_that_subject(steps):
+    """Whatever was seen, a grant has its evidence in the frames just before it."""
+    decisions = replayed(steps, POLICY)
+    for i, decision in enumerate(decisions):
+        if decision.outcome is not Outcome.GRANT:
+            continue
+        judged = [
+            each
+            for each in decisions[: i + 1]
+            if each.reason not in (Reason.NO_FACE, Reason.POOR_QUALITY)
+        ]
+        evidence = judged[-POLICY.agree_frames :]
+        assert {each.subject_id for each in evidence} == {decision.subject_id}
+        assert all(each.score >= POLICY.threshold for each in evidence)
+        assert evidence[-1].captured_at_s - evidence[0].captured_at_s <= POLICY.window_s
+
+
+@given(frames, st.floats(0.5, 1.0))
+def test_raising_the_threshold_above_every_score_never_opens(steps, extra):
+    decisions = replayed(steps, replace(POLICY, threshold=1.0 + extra))
+    assert Outcome.GRANT not in {each.outcome for each in decisions}
