@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from edge.align import align
@@ -56,18 +57,18 @@ class Enroller:
 
 
 def conflict(
-    embeddings: list[Embedding], subject_id: str | None, gallery: Gallery, threshold: float
+    embeddings: list[Embedding], own_ids: AbstractSet[str], gallery: Gallery, threshold: float
 ) -> str | None:
     """Return the id of another enrolled subject whom the new references match, or None.
 
     Args:
         embeddings: the new references.
-        subject_id: the subject whom they are meant for, if already enrolled.
+        own_ids: the subject whom they are meant for, if already enrolled.
         gallery: who is enrolled.
         threshold: cosine at and above which two embeddings match.
     """
     for embedding in embeddings:
         for candidate in rank(embedding, gallery):
-            if candidate.score >= threshold and candidate.subject_id != subject_id:
+            if candidate.score >= threshold and candidate.subject_id not in own_ids:
                 return candidate.subject_id
     return None

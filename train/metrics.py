@@ -109,18 +109,47 @@ def area_under_roc(mated: FloatArray, nonmated: FloatArray) -> float:
     return float(wins.mean()) / (2 * below.size)
 
 
-def pair_scores(embeddings: FloatArray, subjects: IntArray) -> tuple[FloatArray, FloatArray]:
-    """Compare every two pictures once; return the mated and the non-mated scores.
+@dataclass(frozen=True, slots=True, eq=False)
+class Comparisons:
+    """Every two pictures compared once: scores (K,), and the subjects (K, 2) that they show."""
+
+    scores: FloatArray
+    subjects: IntArray
+
+    @property
+    def mated(self) -> FloatArray:
+        """Scores of pairs of one subject."""
+        return self.scores[self._same]
+
+    @property
+    def nonmated(self) -> FloatArray:
+        """Scores of pairs of two subjects."""
+        return self.scores[~self._same]
+
+    @property
+    def _same(self) -> npt.NDArray[np.bool_]:
+        same: npt.NDArray[np.bool_] = self.subjects[:, 0] == self.subjects[:, 1]
+        return same
+
+    def redrawn(self, drawn: IntArray) -> Comparisons:
+        """Return the comparisons of the subjects *drawn*, each as often as it was drawn."""
+        times = np.bincount(drawn, minlength=int(self.subjects.max()) + 1)
+        first, second = times[self.subjects[:, 0]], times[self.subjects[:, 1]]
+        repeats = np.where(self._same, first, first * second)
+        return Comparisons(np.repeat(self.scores, repeats), np.repeat(self.subjects, repeats, 0))
+
+
+def compare_all(embeddings: FloatArray, subjects: IntArray) -> Comparisons:
+    """Compare every two pictures once, by cosine.
 
     Args:
-        embeddings: (N, D) float32, any length; zero rows score 0 with everything.
-        subjects: (N,) one number a subject.
+        embeddings: (N, D) float32, any length; a row of zeros scores 0 with everything.
+        subjects: (N,) one number a subject, from 0.
     """
     unit = unit_rows(embeddings)
     first, second = np.triu_indices(len(unit), k=1)
     scores = (unit @ unit.T)[first, second]
-    same = subjects[first] == subjects[second]
-    return scores[same], scores[~same]
+    return Comparisons(scores, np.stack([subjects[first], subjects[second]], axis=1))
 
 
 def unit_rows(embeddings: FloatArray) -> FloatArray:
@@ -149,13 +178,16 @@ def open_set_rates(searches: FloatArray, mates: IntArray, threshold: float) -> t
     return fpir, fnir
 
 
-def one_shot_accuracy(
+def one_shot_trials(
     embeddings: FloatArray, subjects: IntArray, *, ways: int, trials: int, seed: int
-) -> float:
-    """Return how often a probe is nearest to its own subject among *ways* single references.
+) -> tuple[npt.NDArray[np.bool_], IntArray]:
+    """Search *ways* single references for a probe's subject, *trials* times.
 
     Each trial draws *ways* subjects, one reference of each, and another picture of the first of
     them as the probe; a tie is an error.
+
+    Returns:
+        (trials,) whether the probe's own subject scored highest, and (trials,) that subject.
 
     Raises:
         TooFewComparisonsError: if fewer than *ways* subjects have a picture, or none has two.
@@ -169,14 +201,15 @@ def one_shot_accuracy(
             f"{len(people)} subjects, {len(probed)} of them with two pictures or more, cannot "
             f"support {ways}-way one-shot trials; ask for fewer ways"
         )
-    hits = 0
-    for _ in range(trials):
+    hits, mates = np.zeros(trials, np.bool_), np.zeros(trials, np.int64)
+    for trial in range(trials):
         mate = probed[rng.integers(len(probed))]
         others = rng.permutation([at for at in range(len(people)) if at != mate])[: ways - 1]
         probe, reference = rng.permutation(people[mate])[:2]
         impostors = [people[at][rng.integers(people[at].size)] for at in others]
-        hits += bool(unit[probe] @ unit[reference] > (unit[impostors] @ unit[probe]).max())
-    return hits / trials
+        hits[trial] = unit[probe] @ unit[reference] > (unit[impostors] @ unit[probe]).max()
+        mates[trial] = mate
+    return hits, mates
 
 
 def ten_fold_accuracy(

@@ -17,6 +17,7 @@ from edge.detect import open_detector
 from edge.enrolment import Enroller, conflict
 from edge.errors import ConfigError, EnrolmentError
 from edge.gallery import GalleryStore
+from edge.naming import folded
 from edge.picture import read_picture
 from edge.service import open_encoder
 from edge.vocabulary import Embedding
@@ -57,8 +58,8 @@ def _run(arguments: Namespace) -> int:
             else _from_photos(enroller, arguments.photos)
         )
         names = gallery.names()
-        subject_id = next((key for key, name in names.items() if name == arguments.name), None)
-        other = conflict(embeddings, subject_id, gallery.load(), bundle.operating_point.threshold)
+        own = {key for key, name in names.items() if folded(name) == folded(arguments.name)}
+        other = conflict(embeddings, own, gallery.load(), bundle.operating_point.threshold)
         if other and not arguments.anyway:
             raise EnrolmentError(
                 f"this face matches {names[other]!r}, who is already enrolled; add to that name, "

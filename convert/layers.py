@@ -1,0 +1,111 @@
+"""Which layer lost it: int8 against float32 after every operator, where parity fails.
+
+A cosine over a whole tensor hides the usual cause, one channel so loud that the others share a few
+levels. So every channel counts alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from convert.operators import layer_of, read_network
+from edge.vocabulary import FloatArray, PixelArray
+
+_SILENT = 1e-12
+
+
+@dataclass(frozen=True, slots=True)
+class LayerError:
+    """What int8 costs up to and including one layer.
+
+    ``lost`` is the energy of the error over that of the signal, averaged over channels, each at
+    most 1; ``loudness`` the loudest channel's range over the median channel's.
+    """
+
+    layer: str
+    lost: float
+    loudness: float
+
+
+def layer_errors(in_float: bytes, in_int8: bytes, crops: PixelArray) -> tuple[LayerError, ...]:
+    """Compare two .tflite files of one network, in the order in which it computes.
+
+    Args:
+        in_float: float32 .tflite bytes.
+        in_int8: full-int8 .tflite bytes.
+        crops: (N, 112, 112, 3) uint8 RGB; a few suffice.
+    """
+    wanted, found = _every_output(in_float, crops), _every_output(in_int8, crops)
+    return tuple(
+        _layer_error(name, wanted[name], found[name])
+        for name in _computed(in_int8)
+        if name in wanted
+    )
+
+
+def culprit(errors: Sequence[LayerError]) -> LayerError | None:
+    """Return the layer after which the most more is lost than before it, None if there is none."""
+    before = [0.0, *(each.lost for each in errors)]
+    rises = [each.lost - earlier for each, earlier in zip(errors, before, strict=False)]
+    return errors[int(np.argmax(rises))] if rises else None
+
+
+def _computed(encoder: bytes) -> list[str]:
+    return [each.outputs[0].name for each in read_network(encoder).operators]
+
+
+def _every_output(encoder: bytes, crops: PixelArray) -> dict[str, FloatArray]:
+    """Return what each operator gives: tensor name → (N, …, C) float32."""
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+    # XNNPACK fuses operators and keeps no tensor between them.
+    interpreter = Interpreter(
+        model_content=encoder,
+        experimental_preserve_all_tensors=True,
+        experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+    )
+    interpreter.allocate_tensors()
+    pixels = interpreter.get_input_details()[0]
+    in_float = crops.astype(np.float32)
+    # int8 has scale 1 and zero point -128 at the input, which `check_network` saw to.
+    given = in_float if pixels["dtype"] is np.float32 else (in_float - 128).astype(np.int8)
+    details = {each["name"]: each for each in interpreter.get_tensor_details()}
+    names = _computed(encoder)
+    outputs: dict[str, list[FloatArray]] = {name: [] for name in names}
+    for crop in given:
+        interpreter.set_tensor(pixels["index"], crop[np.newaxis])
+        interpreter.invoke()
+        for name in names:
+            outputs[name].append(_values(interpreter, details[name]))
+    return {name: np.concatenate(rows) for name, rows in outputs.items()}
+
+
+def _values(interpreter: Any, details: dict[str, Any]) -> FloatArray:  # noqa: ANN401 - untyped
+    stored = np.asarray(interpreter.get_tensor(details["index"]), dtype=np.float32)
+    if details["dtype"] is np.float32:
+        return stored
+    scale, zero_point = details["quantization"]
+    return np.asarray((stored - zero_point) * np.float32(scale), dtype=np.float32)
+
+
+def _layer_error(name: str, wanted: FloatArray, found: FloatArray) -> LayerError:
+    signal, error = _energy(wanted), _energy(wanted - found)
+    sounding = signal > _SILENT
+    lost = np.minimum(error[sounding] / signal[sounding], 1.0)
+    ranges = np.abs(wanted).reshape(-1, wanted.shape[-1]).max(axis=0)
+    return LayerError(
+        layer_of(name),
+        lost=float(lost.mean()) if lost.size else 0.0,
+        loudness=float(ranges.max() / max(float(np.median(ranges)), _SILENT)),
+    )
+
+
+def _energy(values: FloatArray) -> npt.NDArray[np.float64]:
+    """Return the mean square of each channel, (C,)."""
+    squares = values.reshape(-1, values.shape[-1]).astype(np.float64) ** 2
+    return np.asarray(squares.mean(axis=0))

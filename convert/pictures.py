@@ -1,0 +1,127 @@
+"""The pictures that a conversion rests on: found, thinned evenly by person, brought to crops."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from edge.vocabulary import CROP_SIZE_PX, PixelArray
+from train.datasets import Index, Picture, read_att, read_crops, read_folder, readable
+from train.errors import DataSetError
+from train.framing import Crops, frame
+
+# 1,500 crops give a million comparisons and keep a conversion below three minutes on two cores.
+MOST_PICTURES = 1500
+REPRESENTATIVE_PICTURES = 200
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CalibrationPictures:
+    """Aligned crops of people whom the encoder was not fitted on.
+
+    ``note`` says which people of the directory they are.
+    """
+
+    name: str
+    crops: Crops
+    note: str
+
+    @property
+    def representative(self) -> PixelArray:
+        """(N, 112, 112, 3) crops, evenly spread, that activations' ranges are learnt from."""
+        return self.crops.pixels[evenly(len(self.crops.pixels), REPRESENTATIVE_PICTURES)]
+
+    @property
+    def data_id(self) -> str:
+        """Name, counts and sha256 over subjects and pixels, in order."""
+        seen = hashlib.sha256()
+        for picture, pixels in zip(self.crops.index.pictures, self.crops.pixels, strict=True):
+            seen.update(f"{picture.subject}\n".encode())
+            seen.update(pixels.tobytes())
+        people, count = len(self.crops.index.subjects), len(self.crops.pixels)
+        return f"{self.name}: {people} people, {count} crops, sha256 {seen.hexdigest()}"
+
+
+def read_index(directory: Path) -> Index:
+    """Index *directory*: crop archives with index.csv, the AT&T tree, or one folder per person.
+
+    Raises:
+        DataSetError: if it is none of these.
+    """
+    if not directory.is_dir():
+        raise DataSetError(f"--calibration {directory} is not a directory")
+    if (directory / "index.csv").is_file():
+        return read_crops(directory)
+    if any(directory.glob("s*/*.pgm")):
+        return read_att(directory)
+    return read_folder(directory)
+
+
+def read_pictures(
+    directory: Path, wanted: Sequence[str] | None = None, *, note: str = "everybody"
+) -> CalibrationPictures:
+    """Read and align at most `MOST_PICTURES` pictures of *directory*, as many of each person.
+
+    Pictures of 112x112 pixels are crops already; all others go through the edge's detector and
+    alignment, as at the door.
+
+    Args:
+        directory: see `read_index`.
+        wanted: the subjects to take; None takes all.
+        note: who they are, for the report.
+
+    Raises:
+        DataSetError: if no face is left.
+    """
+    index = read_index(directory)
+    chosen = thinned(index if wanted is None else index.only(wanted), MOST_PICTURES)
+    return CalibrationPictures(directory.resolve().name, _cropped(chosen), note)
+
+
+def thinned(index: Index, most: int) -> Index:
+    """Return at most about *most* pictures of *index*: evenly spread ones, as many of each person.
+
+    Everybody keeps two at least, where there are two: a mated comparison needs them.
+    """
+    if len(index.pictures) <= most:
+        return index
+    by_subject: dict[str, list[Picture]] = defaultdict(list)
+    for each in index.pictures:
+        by_subject[each.subject].append(each)
+    share = max(2, most // len(by_subject))
+    chosen = []
+    for subject in index.subjects:
+        pictures = by_subject[subject]
+        chosen += [pictures[at] for at in evenly(len(pictures), share)]
+    return Index(tuple(chosen))
+
+
+def evenly(count: int, most: int) -> list[int]:
+    """Return at most *most* of the rows 0 … *count* - 1, evenly spread, first and last included."""
+    if count <= most:
+        return list(range(count))
+    return [int(at) for at in np.linspace(0, count - 1, most).round()]
+
+
+def _cropped(index: Index) -> Crops:
+    """Return the crops of *index*; pictures of a crop's size are taken as they are."""
+    first = index.pictures[0].load() if index.pictures else np.empty((0, 0, 3), np.uint8)
+    if first.shape[:2] != (CROP_SIZE_PX, CROP_SIZE_PX):
+        return frame(index, "aligned")
+    kept, pixels = readable(index)
+    odd = [
+        each.path
+        for each, its in zip(kept.pictures, pixels, strict=True)
+        if its.shape != first.shape
+    ]
+    if odd:
+        raise DataSetError(
+            f"{odd[0]} is no {CROP_SIZE_PX}x{CROP_SIZE_PX} crop, while {kept.pictures[0].path} is; "
+            "give aligned crops or photos, not both"
+        )
+    return Crops(kept, np.stack(pixels))

@@ -1,0 +1,112 @@
+"""Where an encoder comes from: what its training run wrote, and with which versions it is made."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from convert.encoder import ENCODER_FILE
+from edge.embed import installed_runtimes
+from edge.errors import BundleError
+from train.errors import DataSetError
+from train.sampling import split_subjects
+
+UNKNOWN_RECIPE = "unknown"
+_DISTRIBUTIONS = ("janus-door", "tensorflow", "tensorflow-cpu", "keras", "numpy")
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingRun:
+    """The float encoder and what `train` wrote beside it; empty where it wrote nothing."""
+
+    encoder: Path
+    recipe: dict[str, Any]
+    metrics: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """The recipe's name, or unknown."""
+        return str(self.recipe.get("name", UNKNOWN_RECIPE))
+
+    def facts(self) -> dict[str, Any]:
+        """Return what the manifest says about the training."""
+        fingerprint = hashlib.sha256(self.encoder.read_bytes()).hexdigest()
+        facts = {"recipe": self.name, "settings": self.recipe, "metrics": self.metrics}
+        return {**facts, "encoder_keras_sha256": fingerprint}
+
+
+def read_run(source: Path) -> TrainingRun:
+    """Find the encoder at *source*, a run's directory or an encoder.keras, and the facts beside it.
+
+    Raises:
+        BundleError: if there is no encoder, or a file of the run is no JSON object.
+    """
+    encoder = source / ENCODER_FILE if source.is_dir() else source
+    if not encoder.is_file():
+        raise BundleError(
+            f"there is no {encoder}; give the directory of a run made by `janus train`, or an "
+            "encoder.keras"
+        )
+    read = [_read_json(encoder.parent / name) for name in ("recipe.json", "metrics.json")]
+    return TrainingRun(encoder, *read)
+
+
+def unfitted(run: TrainingRun, subjects: Sequence[str]) -> tuple[tuple[str, ...] | None, str]:
+    """Choose whom of *subjects* to calibrate on: never people that the encoder was fitted on.
+
+    The split of the run is made again where *subjects* are the run's own. Its validated people are
+    taken if there are any; else the tested ones, on whom the run's figures are then no longer
+    independent of the threshold.
+
+    Returns:
+        Names, or None for all of them; and a sentence that says so.
+    """
+    held_out = tuple(str(each) for each in self_listed(run.metrics.get("held_out")))
+    tested = tuple(each for each in subjects if each in frozenset(held_out))
+    if not tested:
+        return None, "everybody in it"
+    settings = {key: int(run.recipe.get(key, 0)) for key in ("validated", "tested", "fold", "seed")}
+    try:
+        split = split_subjects(tuple(subjects), **settings)
+    except DataSetError:
+        split = None
+    if split is not None and set(split.tested) == set(held_out) and split.validated:
+        return split.validated, "the people that the run was validated on"
+    return tested, (
+        "the people that the run was tested on, for it validated on nobody: its figures on them "
+        "are not independent of this threshold"
+    )
+
+
+def versions() -> dict[str, str]:
+    """Return tool → version of everything that shapes the bytes and figures of a bundle."""
+    found = {"python": platform.python_version()}
+    for name in (*_DISTRIBUTIONS, *installed_runtimes()):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue  # tensorflow has two distributions, and one suffices
+    return found
+
+
+def self_listed(value: object) -> list[object]:
+    """Return *value* if it is a list, else an empty one: other versions of train wrote less."""
+    return value if isinstance(value, list) else []
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        tree = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as exc:
+        raise BundleError(f"{path} is not JSON ({exc}); train again or remove it") from exc
+    if not isinstance(tree, dict):
+        raise BundleError(f"{path} holds no JSON object; train again or remove it")
+    return tree

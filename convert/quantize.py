@@ -1,0 +1,131 @@
+"""Keras encoder → full-int8 TFLite bytes.
+
+Weights get one scale a channel, activations one scale a tensor, learnt from representative crops.
+The input keeps the pixels' own 256 levels (scale 1, zero point -128), so nothing is lost before the
+first layer. Unit length is made on the edge, in float: inside the graph it would have a step of
+1/128. Equal inputs give equal bytes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator
+from typing import IO, Any
+
+import numpy as np
+from tqdm import tqdm
+
+from convert.encoder import quiet_tensorflow
+from convert.operators import check_network, layer_of, read_network
+from edge.errors import BundleError
+from edge.vocabulary import CROP_SIZE_PX, FloatArray, PixelArray
+
+
+def quantize_encoder(model: Any, representative: PixelArray) -> bytes:  # noqa: ANN401 - keras is untyped
+    """Return the full-int8 .tflite bytes of *model*.
+
+    Args:
+        model: a Keras encoder, (None, 112, 112, 3) pixels from 0 to 255 → (None, D).
+        representative: (N, 112, 112, 3) uint8 RGB, N >= 1: the activations' ranges are theirs.
+
+    Raises:
+        BundleError: if an operator cannot be converted or has no int8 form; it names the layer.
+    """
+    if not len(representative):
+        raise BundleError("there are no representative crops; add pictures to --calibration")
+    encoder = _converted(model, with_both_ends(representative))
+    check_network(read_network(encoder))
+    return encoder
+
+
+def float_encoder(model: Any) -> bytes:  # noqa: ANN401 - keras is untyped
+    """Return *model* as float32 .tflite bytes: what int8 is compared with, layer by layer.
+
+    Raises:
+        BundleError: as `quantize_encoder`.
+    """
+    return _converted(model, None)
+
+
+def _converted(model: Any, representative: PixelArray | None) -> bytes:  # noqa: ANN401
+    """Return .tflite bytes, in int8 where there are *representative* crops, else in float32."""
+    quiet_tensorflow()
+    import keras
+    import tensorflow as tf
+    from tensorflow.lite.python.convert_phase import ConverterError
+
+    # A free batch size would convert to SHAPE and PACK operators, which keep tflite-runtime from
+    # using its fast kernels. The names are part of the bytes, so they are fixed here.
+    crop = keras.Input(batch_shape=(1, CROP_SIZE_PX, CROP_SIZE_PX, 3), name="crop")
+    fixed = keras.Model(crop, model(crop), name="encoder")
+    with _silenced() as terminal:
+        # Not from_concrete_functions: with Keras 3 it drops the weights without a word.
+        converter = tf.lite.TFLiteConverter.from_keras_model(fixed)
+        if representative is not None:
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+            converter.representative_dataset = lambda: _one_by_one(representative, terminal)
+            converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+            converter.inference_input_type = tf.int8
+            converter.inference_output_type = tf.int8
+        try:
+            return bytes(converter.convert())
+        except (ConverterError, ValueError, RuntimeError) as exc:
+            raise BundleError(_why_refused(exc)) from exc
+
+
+def with_both_ends(representative: PixelArray) -> PixelArray:
+    """Return a copy whose first two pixels are black and white.
+
+    The input's scale follows from the values seen; two pixels of one crop pin it to 0…255 where no
+    picture happens to reach both ends, and move no other range.
+    """
+    pinned = representative.copy()
+    pinned[0, 0, 0], pinned[0, 0, 1] = 0, 255
+    return pinned
+
+
+def _one_by_one(crops: PixelArray, terminal: IO[str]) -> Iterator[list[FloatArray]]:
+    for each in tqdm(crops, desc="representative crops", file=terminal, leave=False):
+        yield [each[np.newaxis].astype(np.float32)]
+
+
+@contextlib.contextmanager
+def _silenced() -> Iterator[IO[str]]:
+    """Silence TensorFlow's converter, which prints from C++; give a stream to the terminal."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    kept_out, kept_err = os.dup(1), os.dup(2)
+    try:
+        with tempfile.TemporaryFile() as sink, os.fdopen(os.dup(kept_err), "w") as terminal:
+            os.dup2(sink.fileno(), 1)
+            os.dup2(sink.fileno(), 2)
+            with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                yield terminal
+    finally:
+        os.dup2(kept_out, 1)
+        os.dup2(kept_err, 2)
+        os.close(kept_out)
+        os.close(kept_err)
+
+
+def _why_refused(exc: Exception) -> str:
+    """Name the operator and the layer of a converter's error, as far as it tells them."""
+    located = [each for each in getattr(exc, "errors", ()) if each.location.call]
+    found = [
+        f"operator {each.operator.name.removeprefix('tf.')} of "
+        f"{layer_of(each.location.call[0].name)}"
+        for each in located
+        if each.operator.name
+    ]
+    if found:
+        return (
+            f"{' and '.join(found)} does not exist in TFLite; replace it in the network by one "
+            "that does"
+        )
+    return f"TensorFlow cannot convert the encoder: {str(exc).strip().splitlines()[0]}"

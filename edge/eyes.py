@@ -1,0 +1,264 @@
+"""Janus's own eyes: one int8 network finds faces in a picture, a second places five landmarks.
+
+The finder sees the whole picture in grey, never enlarged, and says for every cell of three grids
+whether a face is centred there and where its landmarks lie. The refiner sees each face upright and
+at one size, and places the landmarks again; because it sees it so, turning and scaling the picture
+moves them along. Boxes are derived from landmarks, so the two cannot disagree.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from edge.errors import BundleError
+from edge.geometry import moved, similarity, warp
+from edge.tflite import Network, Output, dequantize
+from edge.vocabulary import Box, Detection, FloatArray, PixelArray
+
+STRIDES = (8, 16, 32)  # of the finder's grids, in pixels of its input
+# Landmarks are told from the cell's centre, in units of so many strides.
+OFFSET_UNIT = 4.0
+# What lies around the picture in the finder's input.
+PADDING_GREY = 127
+REFINER_SIDE_PX = 64
+# Where the landmarks of an upright face lie in the refiner's input: the 112 px template of
+# `edge.align` at half its size, so that a face found a third too large or aside is still inside.
+REFINER_TEMPLATE: FloatArray = np.array(
+    [
+        [22.6473, 23.3482],  # right eye
+        [40.2660, 23.2508],  # left eye
+        [31.5126, 33.3683],  # nose tip
+        [24.2747, 43.6828],  # right mouth corner
+        [38.8650, 43.6021],  # left mouth corner
+    ],
+    dtype=np.float32,
+)
+REFINER_TEMPLATE.setflags(write=False)
+# The refiner tells (landmark - centre) / half side.
+REFINER_CENTRE_PX = (REFINER_SIDE_PX - 1) / 2
+REFINER_UNIT_PX = REFINER_SIDE_PX / 2
+
+# Left, top, right and bottom of the box about the landmarks' mean, in units of the larger of eye
+# distance and eyes to mouth, for 1 and for the nose's place (x, y) in those units: least squares on
+# the 1,500 training photos of `scenes`, where YuNet drew the boxes; mean error 6 % of the unit.
+_BOX_OF_NOSE: npt.NDArray[np.float64] = np.zeros((3, 4))
+
+_REFINEMENTS = 2  # the second sees the face where the first put it
+_MOST_CANDIDATES = 200  # cells that reach suppression
+_SAME_FACE_OVERLAP = 0.4  # intersection over union
+_SOFT_SCORE = 0.5  # the refiner alone refuses below it
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """One of the finder's grids: its stride and the two outputs on it."""
+
+    stride: int
+    score: Output
+    landmarks: Output
+    cells: FloatArray  # (rows * columns, 2) centres in input pixels
+
+
+class EyesDetector:
+    """The finder and the refiner, one after the other.
+
+    Args:
+        finder: (1, H, W, 1) grey → for each stride a score (1, H/s, W/s, 1) and landmarks
+            (1, H/s, W/s, 10).
+        refiner: (1, 64, 64, 1) grey → landmarks (1, 10) and score (1, 1).
+        smallest_face_px: narrowest face box that counts, in pixels of the picture.
+        score: lowest score that counts, 0 to 1.
+        most_faces: returned, at least 1.
+
+    Raises:
+        BundleError: if the networks have other tensors.
+    """
+
+    def __init__(
+        self,
+        finder: Network,
+        refiner: Network,
+        *,
+        smallest_face_px: float,
+        score: float,
+        most_faces: int = 8,
+    ) -> None:
+        self._finder, self._refiner = finder, refiner
+        self._smallest_face_px, self._score, self._most_faces = smallest_face_px, score, most_faces
+        self._height, self._width, self._grids = _finder_tensors(finder)
+        self._refined, self._verdict = _refiner_tensors(refiner)
+
+    def detect(self, pixels: PixelArray) -> tuple[Detection, ...]:
+        """Return the faces in (H, W, 3) uint8 RGB *pixels*, largest first.
+
+        Raises:
+            BundleError: if a network fails.
+        """
+        grey = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
+        found: list[Detection] = []
+        for landmarks, score in self._find(grey):
+            refined = self._refine(grey, landmarks, score)
+            if refined is not None and not any(_overlap(refined.box, face.box) for face in found):
+                found.append(refined)
+        largest_first = sorted(found, key=lambda face: (-face.box.width, face.box.left))
+        return tuple(largest_first[: self._most_faces])
+
+    def _find(self, grey: PixelArray) -> list[tuple[FloatArray, float]]:
+        """Return landmarks in picture pixels and score of the faces of one look, best first."""
+        scale = min(1.0, self._width / grey.shape[1], self._height / grey.shape[0])
+        width, height = (max(1, round(side * scale)) for side in (grey.shape[1], grey.shape[0]))
+        seen = np.full((1, self._height, self._width, 1), PADDING_GREY, np.uint8)
+        seen[0, :height, :width, 0] = cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA)
+        self._finder.run(seen)
+        scores, points = [], []
+        for grid in self._grids:
+            logits = dequantize(
+                self._finder.levels(grid.score).reshape(-1), grid.score.quantization
+            )
+            strong = np.flatnonzero(logits >= _logit(self._score))
+            offsets = dequantize(
+                self._finder.levels(grid.landmarks).reshape(-1, 5, 2)[strong],
+                grid.landmarks.quantization,
+            )
+            scores.append(_sigmoid(logits[strong]))
+            points.append(grid.cells[strong, np.newaxis] + offsets * (OFFSET_UNIT * grid.stride))
+        score, landmarks = np.concatenate(scores), np.concatenate(points)
+        # Pixel centres: x of the picture is (x of the input + 1/2) / scale - 1/2.
+        back = np.array([grey.shape[1] / width, grey.shape[0] / height])
+        landmarks = ((landmarks + 0.5) * back - 0.5).astype(np.float32)
+        kept: list[tuple[FloatArray, float, Box]] = []
+        for at in np.argsort(-score, kind="stable")[:_MOST_CANDIDATES]:
+            if not is_a_face(landmarks[at]):
+                continue
+            box = box_of(landmarks[at])
+            if not any(_overlap(box, other) for _, _, other in kept):
+                kept.append((landmarks[at], float(score[at]), box))
+        # Twice as many as are wanted: the refiner refuses some.
+        return [(each, score) for each, score, _ in kept[: 2 * self._most_faces]]
+
+    def _refine(self, grey: PixelArray, landmarks: FloatArray, score: float) -> Detection | None:
+        """Return the face with its landmarks placed anew, or None if it is none."""
+        verdict = 0.0
+        for _ in range(_REFINEMENTS):
+            to_crop = similarity(landmarks, REFINER_TEMPLATE)
+            crop = warp(grey, to_crop.astype(np.float64), REFINER_SIDE_PX)
+            self._refiner.run(crop[np.newaxis, :, :, np.newaxis])
+            placed = dequantize(self._refiner.levels(self._refined), self._refined.quantization)
+            in_crop = placed.reshape(5, 2) * REFINER_UNIT_PX + REFINER_CENTRE_PX
+            logit = dequantize(self._refiner.levels(self._verdict), self._verdict.quantization)
+            verdict = float(_sigmoid(logit)[0, 0])
+            landmarks = moved(in_crop, np.asarray(cv2.invertAffineTransform(to_crop), np.float32))
+            if verdict < _SOFT_SCORE or not is_a_face(landmarks):
+                return None
+        both = float(np.sqrt(score * verdict))
+        box = box_of(landmarks)
+        if both < self._score or box.width < self._smallest_face_px:
+            return None
+        return Detection(box, landmarks, both)
+
+
+def box_of(landmarks: FloatArray) -> Box:
+    """Return the box of the face with these (5, 2) *landmarks*, upright or turned."""
+    centre, unit, down = _frame(landmarks)
+    points = landmarks.astype(np.float64) @ (1.0, 1j)
+    nose = (points[2] - centre) / unit * np.conj(down)
+    left, top, right, bottom = np.array([1.0, nose.real, nose.imag]) @ _BOX_OF_NOSE
+    middle = centre + unit * complex((left + right) / 2, (top + bottom) / 2) * down
+    # The upright box around a face lying on its side is as wide as the face is tall.
+    upright = down.real**2
+    width = unit * ((right - left) * upright + (bottom - top) * (1 - upright))
+    height = unit * ((bottom - top) * upright + (right - left) * (1 - upright))
+    return Box(
+        middle.real - width / 2,
+        middle.imag - height / 2,
+        middle.real + width / 2,
+        middle.imag + height / 2,
+    )
+
+
+def _frame(landmarks: FloatArray) -> tuple[complex, float, complex]:
+    """Return a face's centre, its unit of length in pixels, and its turn (1 when upright)."""
+    points = landmarks.astype(np.float64) @ (1.0, 1j)
+    across = points[1] - points[0]
+    down = (points[3] + points[4] - points[0] - points[1]) / 2j
+    unit = max(abs(across), abs(down))
+    turn = across / max(abs(across), 1e-6) + down / max(abs(down), 1e-6)
+    return complex(points.mean()), float(unit), complex(turn / max(abs(turn), 1e-6))
+
+
+def is_a_face(landmarks: FloatArray) -> bool:
+    """Tell whether eyes and mouth lie as on a face, neither mirrored nor in one point."""
+    across = landmarks[1] - landmarks[0]
+    mouth = landmarks[4] - landmarks[3]
+    down = landmarks[3:].mean(axis=0) - landmarks[:2].mean(axis=0)
+    return bool(
+        np.isfinite(landmarks).all()
+        and np.hypot(*across) >= 2.0  # noqa: PLR2004 - pixels; below, no aligner can use them
+        and across @ mouth > 0
+        and across[0] * down[1] - across[1] * down[0] > 0
+    )
+
+
+def _overlap(one: Box, other: Box) -> bool:
+    """Tell whether two boxes are one face."""
+    wide = min(one.right, other.right) - max(one.left, other.left)
+    tall = min(one.bottom, other.bottom) - max(one.top, other.top)
+    if wide <= 0 or tall <= 0:
+        return False
+    areas = [each.width * each.height for each in (one, other)]
+    union = sum(areas) - wide * tall
+    # A face inside a face is the same one.
+    return wide * tall > _SAME_FACE_OVERLAP * union or wide * tall > 0.7 * min(areas)
+
+
+def _finder_tensors(finder: Network) -> tuple[int, int, tuple[Grid, ...]]:
+    """Return input height and width, and the grids, by the shapes of the tensors."""
+    shape = finder.input_shape
+    by_shape = {each.shape: each for each in finder.outputs}
+    coarsest = STRIDES[-1]
+    if len(shape) != 4 or shape[0] != 1 or shape[3] != 1 or shape[1] % coarsest or shape[2] % coarsest:  # noqa: E501, PLR2004
+        raise BundleError(
+            f"the finder sees {shape}; expected (1, H, W, 1) in multiples of {coarsest}: "
+            "convert the model again"
+        )
+    grids = []
+    for stride in STRIDES:
+        rows, columns = shape[1] // stride, shape[2] // stride
+        score = by_shape.get((1, rows, columns, 1))
+        landmarks = by_shape.get((1, rows, columns, 10))
+        if score is None or landmarks is None:
+            raise BundleError(
+                f"the finder offers {sorted(by_shape)}; expected a score and ten landmark values "
+                f"for each of {rows} x {columns} cells: convert the model again"
+            )
+        y, x = np.mgrid[0:rows, 0:columns]
+        cells = (np.stack([x, y], axis=-1).reshape(-1, 2) + 0.5) * stride - 0.5
+        grids.append(Grid(stride, score, landmarks, cells.astype(np.float32)))
+    return shape[1], shape[2], tuple(grids)
+
+
+def _refiner_tensors(refiner: Network) -> tuple[Output, Output]:
+    """Return the outputs for landmarks and score."""
+    by_shape = {each.shape: each for each in refiner.outputs}
+    wanted = (1, REFINER_SIDE_PX, REFINER_SIDE_PX, 1)
+    if refiner.input_shape != wanted or set(by_shape) != {(1, 10), (1, 1)}:
+        raise BundleError(
+            f"the refiner maps {refiner.input_shape} to {sorted(by_shape)}; expected {wanted} to "
+            "(1, 10) and (1, 1): convert the model again"
+        )
+    return by_shape[(1, 10)], by_shape[(1, 1)]
+
+
+def _sigmoid(logits: FloatArray) -> FloatArray:
+    return np.asarray(1.0 / (1.0 + np.exp(-logits)), dtype=np.float32)
+
+
+def _logit(score: float) -> float:
+    """Return the logit of *score*; minus infinity at 0."""
+    if score <= 0:
+        return -np.inf
+    return float(np.log(score / (1 - score))) if score < 1 else np.inf

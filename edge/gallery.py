@@ -1,0 +1,314 @@
+"""References of enrolled subjects in one SQLite file, bound to the one model that made them.
+
+A forgotten subject leaves no bytes in the file or in its write-ahead log: rows are overwritten
+(``secure_delete``), the file is rewritten (VACUUM) and the log emptied before `forget` returns.
+"""
+
+from __future__ import annotations
+
+import difflib
+import logging
+import secrets
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from edge.errors import GalleryError, GalleryModelMismatchError
+from edge.naming import folded, spelling
+from edge.store import BUSY_S, Database, Layout, Store
+from edge.vocabulary import Embedding, FloatArray, Gallery
+
+_VECTOR_TYPE = np.dtype("<f4")
+_UNIT_TOLERANCE = 1e-3  # as in vocabulary.Embedding
+
+_LAYOUT = Layout(
+    noun="gallery",
+    application_id=0x4A616E47,  # "JanG"
+    migrations=(
+        (
+            # One row. `model_id` is empty until the gallery is bound, `size` (the embedding's
+            # length D) is 0 until somebody is enrolled; `traces` is 1 from the deletion of a
+            # subject until the file has been rewritten.
+            """CREATE TABLE model (
+                one INTEGER PRIMARY KEY CHECK (one = 1),
+                model_id TEXT NOT NULL,
+                size INTEGER NOT NULL,
+                traces INTEGER NOT NULL)""",
+            "INSERT INTO model VALUES (1, '', 0, 0)",
+            """CREATE TABLE subject (
+                subject_id TEXT NOT NULL PRIMARY KEY,
+                name TEXT NOT NULL,
+                folded_name TEXT NOT NULL UNIQUE,
+                enrolled_on TEXT NOT NULL)""",
+            """CREATE TABLE reference (
+                reference_id INTEGER PRIMARY KEY,
+                subject_id TEXT NOT NULL REFERENCES subject ON DELETE CASCADE,
+                vector BLOB NOT NULL,
+                enrolled_on TEXT NOT NULL)""",
+            "CREATE INDEX reference_of_subject ON reference (subject_id)",
+        ),
+    ),
+    error=GalleryError,
+    if_absent="`janus enrol NAME PHOTO` makes it",
+    if_damaged="move it away, then restore a backup or enrol again (`janus enrol`)",
+)
+
+log = logging.getLogger("janus")
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """One enrolled subject; ``enrolled_on`` is the ISO 8601 UTC time of the first enrolment."""
+
+    name: str
+    subject_id: str
+    references: int
+    enrolled_on: str
+
+
+class GalleryStore(Store):
+    """The gallery on the disk; `close` may be called twice.
+
+    Args:
+        path: the SQLite file.
+        model_id: the model whose embeddings it holds; a new gallery is made and bound to it. A
+            gallery of another model is bound anew if nobody is enrolled in it, for then nothing
+            is lost. None opens an existing gallery of whatever model, to list and forget people.
+        busy_s: how long to wait for another program's lock.
+
+    Raises:
+        GalleryModelMismatchError: if people are enrolled with another model.
+        GalleryError: if the file is absent (model_id None only), damaged, locked or unreadable.
+    """
+
+    def __init__(self, path: Path, model_id: str | None, *, busy_s: float = BUSY_S) -> None:
+        self._database = Database(path, _LAYOUT, create=model_id is not None, busy_s=busy_s)
+        # The version of the file that `load` has seen last; None: this object changed it since.
+        self._loaded_version: int | None = None
+        try:
+            self.model_id = self._bind(model_id)
+            self._finish_forgetting()
+        except BaseException:
+            self.close()
+            raise
+
+    def enrol(self, name: str, embeddings: Sequence[Embedding]) -> str:
+        """Add references to the subject of that name, new or known: all of them or none.
+
+        Args:
+            name: 1 to 100 characters; compared without regard to case.
+            embeddings: one or more references, by this gallery's model.
+
+        Returns: the subject's id, 8 hexadecimal digits that say nothing about the person.
+
+        Raises:
+            EnrolmentError: if the name cannot be used.
+            GalleryModelMismatchError: if an embedding is another model's.
+            GalleryError: if the store cannot be written; it is then as it was.
+        """
+        spelt, key = spelling(name), folded(name)
+        vectors = [self._encoded(each) for each in embeddings]
+        if len({len(each) for each in vectors}) != 1:
+            raise GalleryError(
+                f"{len(vectors)} references of {sorted({len(each) // 4 for each in vectors})} "
+                "values cannot be enrolled; pass one or more of one length"
+            )
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        with self._database.writing() as rows:
+            self._require_size(rows, len(vectors[0]) // _VECTOR_TYPE.itemsize)
+            known = rows.execute(
+                "SELECT subject_id FROM subject WHERE folded_name = ?", (key,)
+            ).fetchone()
+            subject_id: str = known[0] if known else _unused_id(rows)
+            if not known:
+                rows.execute(
+                    "INSERT INTO subject VALUES (?, ?, ?, ?)", (subject_id, spelt, key, now)
+                )
+            rows.executemany(
+                "INSERT INTO reference (subject_id, vector, enrolled_on) VALUES (?, ?, ?)",
+                [(subject_id, vector, now) for vector in vectors],
+            )
+        self._loaded_version = None
+        return subject_id
+
+    def forget(self, name: str) -> int:
+        """Erase a subject and every reference, and return how many references there were.
+
+        Raises:
+            GalleryError: if nobody has that name (the message names the nearest), or the store
+                cannot be written, or traces cannot be wiped yet; the message says which.
+        """
+        with self._database.writing() as rows:
+            person = _find(rows, name)
+            rows.execute("DELETE FROM subject WHERE subject_id = ?", (person.subject_id,))
+            rows.execute("UPDATE model SET traces = 1")
+        self._loaded_version = None
+        try:
+            self._wipe()
+        except GalleryError as exc:
+            raise GalleryError(
+                f"{person.name} is deleted and opens no door any more, but traces are still in "
+                f"the file: {exc}. The next `janus people` wipes them"
+            ) from exc
+        return person.references
+
+    def find(self, name: str) -> Person:
+        """Return the subject of that name, compared without regard to case.
+
+        Raises:
+            GalleryError: if there is none; the message names the nearest.
+        """
+        with self._database.reading() as rows:
+            return _find(rows, name)
+
+    def people(self) -> tuple[Person, ...]:
+        """Return everybody who is enrolled, by name."""
+        with self._database.reading() as rows:
+            return tuple(Person(*row) for row in rows.execute(_PEOPLE + _BY_NAME))
+
+    def names(self) -> dict[str, str]:
+        """Return the name of each subject id."""
+        with self._database.reading() as rows:
+            return dict(rows.execute("SELECT subject_id, name FROM subject"))
+
+    def load(self) -> Gallery:
+        """Return every reference, each checked; (0, 0) if nobody is enrolled.
+
+        Raises:
+            GalleryModelMismatchError: if another program bound the gallery to another model.
+            GalleryError: if a reference is damaged, or the store cannot be read.
+        """
+        with self._database.reading() as rows:
+            # First in the transaction: a change after this is one that `changed` will report.
+            version = _version(rows)
+            size = self._bound_size(rows)
+            found = rows.execute(
+                "SELECT subject_id, vector FROM reference JOIN subject USING (subject_id) "
+                "ORDER BY subject_id, reference_id"
+            ).fetchall()
+        gallery = Gallery(
+            model_id=self.model_id,
+            subject_ids=tuple(subject_id for subject_id, _ in found),
+            matrix=self._decoded(found, size),
+        )
+        self._loaded_version = version
+        return gallery
+
+    def changed(self) -> bool:
+        """Tell whether `load` would return something else than it did last; costs microseconds."""
+        with self._database.reading() as rows:
+            return _version(rows) != self._loaded_version
+
+    def _bind(self, model_id: str | None) -> str:
+        """Return the model that this gallery is bound to from now on."""
+        with self._database.reading() as rows:
+            bound = str(self._model(rows)[0])
+        if bound and model_id in {None, bound}:
+            return bound
+        if model_id is None:
+            raise self._database.absent()  # its making was cut short: nobody was ever enrolled
+        with self._database.writing() as rows:
+            bound, _, _ = self._model(rows)
+            if bound != model_id:  # another program may have bound it meanwhile
+                if rows.execute("SELECT 1 FROM reference").fetchone():
+                    raise GalleryModelMismatchError(gallery_model=bound, loaded_model=model_id)
+                rows.execute("UPDATE model SET model_id = ?, size = 0", (model_id,))
+        return model_id
+
+    def _model(self, rows: sqlite3.Connection) -> tuple[str, int, int]:
+        row = rows.execute("SELECT model_id, size, traces FROM model").fetchone()
+        if row is None:
+            raise self._database.damaged("it does not say which model made it")
+        return row[0], row[1], row[2]
+
+    def _bound_size(self, rows: sqlite3.Connection) -> int:
+        """Return the embedding's length, 0 while unknown, after a check of the model."""
+        model_id, size, _ = self._model(rows)
+        if model_id != self.model_id:
+            raise GalleryModelMismatchError(gallery_model=model_id, loaded_model=self.model_id)
+        return size
+
+    def _require_size(self, rows: sqlite3.Connection, size: int) -> None:
+        bound = self._bound_size(rows)
+        if bound not in {0, size}:
+            raise GalleryError(
+                f"a reference of {size} values does not fit this gallery, whose references have "
+                f"{bound}; the model id is the same, so report this as a defect"
+            )
+        rows.execute("UPDATE model SET size = ?", (size,))
+
+    def _encoded(self, embedding: Embedding) -> bytes:
+        if embedding.model_id != self.model_id:
+            raise GalleryModelMismatchError(
+                gallery_model=self.model_id, loaded_model=embedding.model_id
+            )
+        return embedding.vector.astype(_VECTOR_TYPE).tobytes()
+
+    def _decoded(self, found: Sequence[tuple[str, bytes]], size: int) -> FloatArray:
+        """Return (N, size) float32 unit rows, or say whose row is not one."""
+        for subject_id, blob in found:
+            if not isinstance(blob, bytes) or len(blob) != size * _VECTOR_TYPE.itemsize:
+                raise self._database.damaged(
+                    f"a reference of subject {subject_id} has not the length of {size} values"
+                )
+        joined = np.frombuffer(b"".join(blob for _, blob in found), dtype=_VECTOR_TYPE)
+        matrix = joined.reshape(len(found), size).astype(np.float32)
+        lengths = np.sqrt(np.einsum("ij,ij->i", matrix, matrix))
+        # `<=` is false for NaN too.
+        unfit = np.flatnonzero(~(np.abs(lengths - 1.0) <= _UNIT_TOLERANCE))
+        if unfit.size:
+            raise self._database.damaged(
+                f"a reference of subject {found[unfit[0]][0]} is not of unit length"
+            )
+        return matrix
+
+    def _wipe(self) -> None:
+        self._database.vacuum()
+        with self._database.writing() as rows:
+            rows.execute("UPDATE model SET traces = 0")
+
+    def _finish_forgetting(self) -> None:
+        """Wipe what a `forget` that was cut short left behind."""
+        with self._database.reading() as rows:
+            _, _, traces = self._model(rows)
+        if traces:
+            try:
+                self._wipe()
+            except GalleryError as exc:
+                log.warning("traces of a forgotten subject cannot be wiped yet: %s", exc)
+
+
+_PEOPLE = (
+    "SELECT name, subject_id, count(reference_id), subject.enrolled_on "
+    "FROM subject LEFT JOIN reference USING (subject_id) "
+)
+_BY_NAME = "GROUP BY subject_id ORDER BY folded_name"
+_ONE_NAME = "WHERE folded_name = ? GROUP BY subject_id"
+
+
+def _find(rows: sqlite3.Connection, name: str) -> Person:
+    row = rows.execute(_PEOPLE + _ONE_NAME, (folded(name),)).fetchone()
+    if row is not None:
+        return Person(*row)
+    known = dict(rows.execute("SELECT folded_name, name FROM subject"))
+    nearest = difflib.get_close_matches(folded(name), known, n=1)
+    hint = f"did you mean {known[nearest[0]]!r}?" if nearest else "`janus people` lists the names"
+    raise GalleryError(f"nobody named {name!r} is enrolled; {hint}")
+
+
+def _unused_id(rows: sqlite3.Connection) -> str:
+    """Return a fresh subject id; among 10,000 people the odds of a clash are one in a hundred."""
+    while True:
+        subject_id = secrets.token_hex(4)
+        if not rows.execute("SELECT 1 FROM subject WHERE subject_id = ?", (subject_id,)).fetchone():
+            return subject_id
+
+
+def _version(rows: sqlite3.Connection) -> int:
+    """Return a number that differs after another connection's commit."""
+    (version,) = rows.execute("PRAGMA data_version").fetchone()
+    return int(version)

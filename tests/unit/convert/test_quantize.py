@@ -1,0 +1,142 @@
+"""Keras → int8: the levels, the arithmetic, and refusals that name the layer."""
+
+from __future__ import annotations
+
+import importlib.util
+
+import numpy as np
+import pytest
+
+pytest.importorskip("tensorflow", reason="needs the workstation extra")
+
+from convert.encoder import embed_float
+from convert.operators import read_network
+from convert.quantize import quantize_encoder
+from convert.runtimes import embed_int8
+from edge.embed import installed_runtimes
+from edge.errors import BundleError
+
+pytestmark = pytest.mark.tf
+
+
+def test_equal_inputs_give_equal_bytes(encoder, crops, int8_bytes):
+    assert quantize_encoder(encoder, crops) == int8_bytes
+
+
+@pytest.mark.parametrize("runtime", installed_runtimes())
+def test_int8_embeddings_are_near_the_float_ones_in_every_runtime(
+    encoder, crops, int8_bytes, runtime
+):
+    cosines = np.sum(embed_float(encoder, crops) * embed_int8(int8_bytes, crops, runtime), axis=1)
+    assert cosines.min() > 0.999
+
+
+def test_input_keeps_the_pixels_own_levels_when_no_picture_is_black_or_white(encoder, crops):
+    dull = (crops // 4 + 90).astype(np.uint8)
+    (pixels,) = read_network(quantize_encoder(encoder, dull)).inputs
+    assert pixels.scales == pytest.approx([1.0])
+    assert pixels.zero_points == (-128,)
+
+
+def test_every_convolution_has_a_scale_for_each_channel(int8_bytes):
+    scales = {
+        each.name: len(each.inputs[1].scales)
+        for each in read_network(int8_bytes).operators
+        if "CONV" in each.name
+    }
+    assert scales == {"CONV_2D": 16, "DEPTHWISE_CONV_2D": 16}
+
+
+def test_no_operator_depends_on_the_batch_size(int8_bytes):
+    """SHAPE, STRIDED_SLICE and PACK would keep tflite-runtime from its fast kernels."""
+    names = {each.name for each in read_network(int8_bytes).operators}
+    assert names == {"MUL", "ADD", "CONV_2D", "DEPTHWISE_CONV_2D", "RESHAPE", "FULLY_CONNECTED"}
+
+
+def test_no_representative_crop_is_refused(encoder, crops):
+    with pytest.raises(BundleError, match="no representative crops"):
+        quantize_encoder(encoder, crops[:0])
+
+
+def test_operator_that_tflite_lacks_is_named_with_its_layer(toy_encoder, crops):
+    import keras
+
+    class Erf(keras.layers.Layer):
+        def call(self, inputs):
+            return keras.ops.erf(inputs)
+
+    with pytest.raises(BundleError, match="operator Erf of odd_1/Erf does not exist in TFLite"):
+        quantize_encoder(toy_encoder(Erf(name="odd")), crops[:2])
+
+
+def test_operator_without_int8_form_is_named_with_its_layer(toy_encoder, crops):
+    import keras
+
+    unit = keras.layers.UnitNormalization(name="unit")
+    with pytest.raises(BundleError, match=r"operator \w+ of unit_1/\w+ has no int8 form"):
+        quantize_encoder(toy_encoder(unit), crops[:2])
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("tflite_runtime") is None, reason="needs the extra tflite-runtime"
+)
+def test_operator_that_one_runtime_lacks_is_named_with_its_layer(toy_encoder, crops):
+    """The logarithm of a softplus, in int8, is newer than tflite-runtime 2.14."""
+    import keras
+
+    mish = keras.layers.Activation("mish", name="odd")
+    encoder = quantize_encoder(toy_encoder(mish), crops[:2])
+    assert embed_int8(encoder, crops[:2], "ai-edge-litert").shape == (2, 32)
+    with pytest.raises(BundleError, match="tflite-runtime has no operator LOG version 2, .* odd_1"):
+        embed_int8(encoder, crops[:2], "tflite-runtime")
+
+
+def test_one_layer_computes_what_the_arithmetic_says(crops):
+    """Every number of a convolution written out: weights, bias, sums, scales, rounding."""
+    import keras
+    from ai_edge_litert.interpreter import Interpreter
+
+    keras.utils.set_random_seed(1)
+    layer = keras.layers.Conv2D(4, 16, strides=16, bias_initializer="random_normal")
+    model = keras.Sequential([keras.Input((112, 112, 3)), layer, keras.layers.Flatten()])
+    encoder = quantize_encoder(model, crops)
+    network = read_network(encoder)
+    operator = next(each for each in network.operators if each.name == "CONV_2D")
+    interpreter = Interpreter(model_content=encoder)
+    interpreter.allocate_tensors()
+    index = {each["name"]: each["index"] for each in interpreter.get_tensor_details()}
+    of_pixels, of_weights, of_bias = operator.inputs
+    (of_output,) = operator.outputs
+
+    # Weights: one scale a channel, the largest magnitude becomes 127, none is -128.
+    kernel, bias = layer.get_weights()
+    weights = np.moveaxis(kernel, -1, 0)  # TFLite's order: output channel, row, column, input
+    scales = np.abs(weights).reshape(4, -1).max(axis=1) / 127
+    levels = np.rint(weights / scales[:, None, None, None]).astype(np.int8)
+    assert of_weights.scales == pytest.approx(scales)
+    assert of_weights.zero_points == (0, 0, 0, 0)
+    stored = interpreter.get_tensor(index[of_weights.name])
+    assert np.abs(stored.astype(int) - levels).max() <= 1  # float32 ties
+    assert np.mean(stored == levels) > 0.999
+
+    # Bias: int32 in units of input scale (1) times weight scale.
+    sums_of_bias = interpreter.get_tensor(index[of_bias.name])
+    np.testing.assert_allclose(sums_of_bias, np.rint(bias / scales), atol=1)
+
+    # Output: the range seen, zero included, over 256 levels.
+    crop = crops[5]
+    patches = crop.reshape(7, 16, 7, 16, 3).transpose(0, 2, 1, 3, 4).astype(np.int64)
+    sums = np.einsum("ijrsc,orsc->ijo", patches, stored.astype(np.int64)) + sums_of_bias
+    (output_scale,), (zero_point,) = of_output.scales, of_output.zero_points
+    real = sums * np.array(of_weights.scales) / output_scale + zero_point
+    expected = np.clip(np.floor(real + 0.5), -128, 127).astype(np.int8)
+
+    # The network takes pixel - 128, and subtracts its zero point of -128 again.
+    pixels = (crop.astype(np.int16) - 128).astype(np.int8)
+    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], pixels[np.newaxis])
+    interpreter.invoke()
+    found = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
+    clear = np.abs(real - np.floor(real) - 0.5).ravel() > 1e-4  # not a tie of fixed-point rounding
+    assert clear.sum() > 190
+    np.testing.assert_array_equal(found.ravel()[clear], expected.ravel()[clear])
+    assert of_pixels.scales == pytest.approx([1.0])

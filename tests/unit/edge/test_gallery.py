@@ -1,0 +1,554 @@
+"""The gallery on the disk: what it keeps, what it refuses, and what it must not keep."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from contextlib import closing
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+
+from edge.audit import Audit
+from edge.errors import EnrolmentError, GalleryError, GalleryModelMismatchError
+from edge.gallery import GalleryStore
+from edge.store import Database
+from edge.vocabulary import Embedding
+
+MODEL, OTHER = "a" * 64, "b" * 64
+
+
+def embedding(seed=0, size=32, model_id=MODEL):
+    vector = np.random.default_rng(seed).standard_normal(size).astype(np.float32)
+    return Embedding(vector / np.linalg.norm(vector), model_id)
+
+
+def raw(path):
+    """A connection as any other program has it, without our pragmas."""
+    return closing(sqlite3.connect(path, isolation_level=None))
+
+
+def everything_in(directory):
+    """Every byte of every file there, the write-ahead log included."""
+    return b"".join(each.read_bytes() for each in sorted(directory.iterdir()))
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "state" / "gallery.sqlite"
+
+
+@pytest.fixture
+def store(path):
+    with GalleryStore(path, MODEL, busy_s=0.2) as opened:
+        yield opened
+
+
+# --- enrolment ------------------------------------------------------------------------------
+
+
+def test_references_come_back_bit_for_bit(store):
+    """Float32 in, the same float32 out, in rows that belong to their subject."""
+    ada, eve = [embedding(1), embedding(2)], [embedding(3)]
+    ids = {store.enrol("Ada", ada): ada, store.enrol("Eve", eve): eve}
+    gallery = store.load()
+    assert gallery.model_id == MODEL
+    assert gallery.matrix.dtype == np.float32
+    for subject_id, enrolled in ids.items():
+        rows = [i for i, each in enumerate(gallery.subject_ids) if each == subject_id]
+        expected = np.array([each.vector for each in enrolled])
+        np.testing.assert_array_equal(gallery.matrix[rows], expected)
+
+
+def test_references_outlive_the_program(path):
+    """What was enrolled is there after closing and opening."""
+    with GalleryStore(path, MODEL) as store:
+        subject_id = store.enrol("Ada", [embedding()])
+    with GalleryStore(path, MODEL) as store:
+        assert store.load().subject_ids == (subject_id,)
+        assert store.names() == {subject_id: "Ada"}
+
+
+def test_subject_ids_say_nothing_about_the_person(store):
+    """Eight random hexadecimal digits."""
+    ids = {store.enrol(f"Person {i}", [embedding(i)]) for i in range(20)}
+    assert len(ids) == 20
+    assert all(len(each) == 8 and set(each) <= set("0123456789abcdef") for each in ids)
+
+
+@pytest.mark.parametrize("again", ["ZOË", "  zoë ", "Zoe\u0308"])
+def test_enrolling_a_known_name_adds_references_to_that_subject(store, again):
+    """Case, outer blanks and the way of writing ë do not make another person."""
+    subject_id = store.enrol("Zoë", [embedding(1)])
+    assert store.enrol(again, [embedding(2), embedding(3)]) == subject_id
+    (person,) = store.people()
+    assert (person.name, person.references) == ("Zoë", 3)
+
+
+def test_a_clash_of_subject_ids_draws_again(store, monkeypatch):
+    """Two people never share an id, however unlikely."""
+    drawn = iter(["00000001", "00000001", "00000002"])
+    monkeypatch.setattr("edge.gallery.secrets.token_hex", lambda _: next(drawn))
+    assert store.enrol("Ada", [embedding(1)]) == "00000001"
+    assert store.enrol("Eve", [embedding(2)]) == "00000002"
+
+
+@pytest.mark.parametrize(
+    "name", ["", "   ", "x" * 101, "a\tb", "a\nb", "a\x00b", "a\u202eb", "\udcff"]
+)
+def test_a_name_that_cannot_be_read_aloud_is_refused(store, name):
+    """Empty, too long, or with what cannot be seen."""
+    with pytest.raises(EnrolmentError, match="name"):
+        store.enrol(name, [embedding()])
+    assert store.people() == ()
+
+
+@pytest.mark.parametrize(
+    "name", ["x" * 100, "Ştefan", "می\u200cخواهم", "李 小龙", "O'Brien; DROP TABLE x"]
+)
+def test_names_of_the_world_are_kept_as_they_are(store, name):
+    """Also the joiners that Persian needs, and what looks like SQL."""
+    store.enrol(name, [embedding()])
+    assert [person.name for person in store.people()] == [name]
+
+
+@pytest.mark.parametrize(
+    "references",
+    [
+        [],
+        [embedding(1), embedding(2, model_id=OTHER)],
+        [embedding(1), embedding(2, size=16)],
+        [embedding(1, size=16)],
+    ],
+    ids=["none", "another model", "two lengths", "another length than the gallery's"],
+)
+def test_an_unfit_reference_enrols_nothing(store, references):
+    """All of a call's references or none."""
+    store.enrol("Eve", [embedding(9)])
+    with pytest.raises(GalleryError):
+        store.enrol("Ada", references)
+    assert [person.name for person in store.people()] == ["Eve"]
+    assert store.load().matrix.shape == (1, 32)
+
+
+def test_people_are_listed_by_name_with_their_day(store):
+    """Whatever the case; the count is the subject's own."""
+    before = datetime.now(UTC).replace(microsecond=0)
+    for name, count in (("eve", 1), ("Ada", 3), ("Bob", 2)):
+        store.enrol(name, [embedding(i) for i in range(count)])
+    people = store.people()
+    assert [(each.name, each.references) for each in people] == [("Ada", 3), ("Bob", 2), ("eve", 1)]
+    assert all(
+        before <= datetime.fromisoformat(each.enrolled_on) <= datetime.now(UTC) for each in people
+    )
+    assert store.names() == {each.subject_id: each.name for each in people}
+
+
+# --- forgetting -----------------------------------------------------------------------------
+
+
+def test_forgetting_removes_the_subject_and_counts_the_references(store):
+    """By any spelling of the name; others stay."""
+    store.enrol("Ada", [embedding(1), embedding(2)])
+    eve = store.enrol("Eve", [embedding(3)])
+    assert store.forget("ADA") == 2
+    assert store.load().subject_ids == (eve,)
+    assert store.names() == {eve: "Eve"}
+
+
+def test_forgetting_somebody_unknown_names_the_nearest(store):
+    """A typing mistake is told from an absent person."""
+    store.enrol("Ada Lovelace", [embedding(1)])
+    with pytest.raises(GalleryError, match="did you mean 'Ada Lovelace'"):
+        store.forget("Ada Lovelase")
+    with pytest.raises(GalleryError, match="`janus people`"):
+        store.forget("Zebedee")
+    with pytest.raises(GalleryError, match="nobody named"):
+        store.forget("\udcff")
+    assert len(store.people()) == 1
+
+
+def test_a_forgotten_subject_leaves_no_bytes_behind(path, store):
+    """Neither name, id nor vectors, in the file or its log, among enough people to split pages."""
+    for i in range(150):
+        store.enrol(f"Visitor number {i}", [embedding(1000 + i, size=128)])
+    gone = [embedding(i, size=128) for i in range(8)]
+    subject_id = store.enrol("Ada Lovelace", gone)
+    traces = [b"Ada Lovelace", b"ada lovelace", subject_id.encode()]
+    traces += [each.vector.tobytes()[start : start + 16] for each in gone for start in (0, 256)]
+    assert all(each in everything_in(path.parent) for each in traces), "the search finds nothing"
+    store.forget("Ada Lovelace")
+    assert [each for each in traces if each in everything_in(path.parent)] == []
+    assert len(store.people()) == 150
+
+
+def leave_traces(path, name):
+    """Delete a subject as a `forget` does that dies before it has wiped, and in a worse way."""
+    with raw(path) as rows:
+        rows.execute("PRAGMA secure_delete = OFF")
+        rows.execute("DELETE FROM reference")
+        rows.execute("DELETE FROM subject WHERE name = ?", (name,))
+        rows.execute("UPDATE model SET traces = 1")
+
+
+def test_a_forgetting_that_was_cut_short_is_finished_at_the_next_opening(path):
+    """A power cut between deletion and wiping leaves traces until then, not for ever."""
+    with GalleryStore(path, MODEL) as store:
+        store.enrol("Ada Lovelace", [embedding(1)])
+    leave_traces(path, "Ada Lovelace")
+    assert b"Ada Lovelace" in everything_in(path.parent)
+    with GalleryStore(path, model_id=None) as store:
+        assert b"Ada Lovelace" not in everything_in(path.parent)
+        assert store.people() == ()
+
+
+def test_a_reader_in_the_way_delays_the_wiping_but_not_the_deletion(path, store, caplog):
+    """The message says that nobody is let in any more, and the next opening wipes."""
+    store.enrol("Ada Lovelace", [embedding(1)])
+    with raw(path) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM subject").fetchall()
+        with pytest.raises(GalleryError, match=r"opens no door.*another program holds it"):
+            store.forget("Ada Lovelace")
+        assert store.load().subject_ids == ()
+        with GalleryStore(path, MODEL, busy_s=0.1):
+            assert "cannot be wiped yet" in caplog.text
+        assert b"Ada Lovelace" in everything_in(path.parent)
+    with GalleryStore(path, MODEL):
+        assert b"Ada Lovelace" not in everything_in(path.parent)
+
+
+# --- noticing changes -----------------------------------------------------------------------
+
+
+def test_a_running_door_notices_what_another_program_enrols_and_forgets(path, store):
+    """`changed` is true exactly until the next `load`."""
+    assert store.changed(), "nothing was loaded yet"
+    store.load()
+    assert not store.changed()
+    with GalleryStore(path, MODEL) as other:
+        other.enrol("Ada", [embedding(1)])
+    assert store.changed()
+    assert store.changed(), "asking does not settle it"
+    assert len(store.load().subject_ids) == 1
+    assert not store.changed()
+    with GalleryStore(path, MODEL) as other:
+        other.forget("Ada")
+    assert store.changed()
+    assert store.load().subject_ids == ()
+    assert not store.changed()
+
+
+def test_a_store_notices_its_own_changes(store):
+    """SQLite's own counter leaves these out."""
+    store.load()
+    store.enrol("Ada", [embedding(1)])
+    assert store.changed()
+    store.load()
+    store.forget("Ada")
+    assert store.changed()
+
+
+def test_a_gallery_that_was_moved_away_is_not_used_any_more(path, store):
+    """Removing the file must not leave a door that goes on opening from the lost one."""
+    store.enrol("Ada", [embedding(1)])
+    store.load()
+    path.rename(path.with_name("moved"))
+    with pytest.raises(GalleryError, match="cannot be reached"):
+        store.changed()
+    with GalleryStore(path, MODEL), pytest.raises(GalleryError, match="replaced while it was open"):
+        store.changed()
+
+
+# --- binding to a model ---------------------------------------------------------------------
+
+
+def test_a_gallery_of_another_model_is_refused_and_kept(path, store):
+    """Nothing is lost: the earlier bundle still opens it."""
+    store.enrol("Ada", [embedding(1)])
+    with pytest.raises(GalleryModelMismatchError) as caught:
+        GalleryStore(path, OTHER)
+    assert (caught.value.gallery_model, caught.value.loaded_model) == (MODEL, OTHER)
+    with GalleryStore(path, MODEL) as again:
+        assert len(again.people()) == 1
+
+
+def test_an_empty_gallery_takes_a_new_model_whatever_its_length(path, store):
+    """Nobody is enrolled, so nothing can be compared wrongly."""
+    store.enrol("Ada", [embedding(1)])
+    store.forget("Ada")
+    with GalleryStore(path, OTHER) as again:
+        again.enrol("Eve", [embedding(2, size=64, model_id=OTHER)])
+        assert again.load().matrix.shape == (1, 64)
+
+
+def test_two_programs_may_bind_a_new_gallery_at_the_same_moment(path, monkeypatch):
+    """The later one finds it bound to the same model, and what was enrolled meanwhile."""
+    begin = Database.writing
+    rivals = iter([MODEL])
+
+    def begin_after_a_rival(self):
+        for model_id in rivals:
+            with GalleryStore(path, model_id) as rival:
+                rival.enrol("Ada", [embedding(1)])
+        return begin(self)
+
+    monkeypatch.setattr(Database, "writing", begin_after_a_rival)
+    with GalleryStore(path, MODEL) as store:
+        assert store.load().matrix.shape == (1, 32)
+
+
+def test_a_running_door_notices_that_its_gallery_was_bound_anew(path, store):
+    """The door that runs the earlier model must not read the new one's references."""
+    store.load()
+    with GalleryStore(path, OTHER) as other:
+        other.enrol("Eve", [embedding(2, model_id=OTHER)])
+    assert store.changed()
+    with pytest.raises(GalleryModelMismatchError):
+        store.load()
+    with pytest.raises(GalleryModelMismatchError):
+        store.enrol("Ada", [embedding(1)])
+
+
+def test_people_can_be_managed_without_a_model(path):
+    """`janus people` and `janus forget` need no bundle; what is there stays bound."""
+    with GalleryStore(path, MODEL) as store:
+        store.enrol("Ada", [embedding(1)])
+        store.enrol("Eve", [embedding(2)])
+    with GalleryStore(path, model_id=None) as store:
+        assert store.model_id == MODEL
+        assert store.find("ada").references == 1
+        assert store.forget("Ada") == 1
+        with pytest.raises(GalleryModelMismatchError):
+            store.enrol("Bob", [embedding(3, model_id=OTHER)])
+    with GalleryStore(path, MODEL) as store:
+        assert [person.name for person in store.people()] == ["Eve"]
+
+
+def test_an_absent_gallery_is_not_made_by_looking(path):
+    """Without a model there is nothing to bind it to; a file that was never filled counts too."""
+    with pytest.raises(GalleryError, match=r"there is no gallery at .* yet; `janus enrol"):
+        GalleryStore(path, model_id=None)
+    assert not path.parent.exists()
+    path.parent.mkdir()
+    path.touch()
+    with pytest.raises(GalleryError, match="there is no gallery"):
+        GalleryStore(path, model_id=None)
+    assert path.stat().st_size == 0
+    GalleryStore(path, MODEL).close()
+    with raw(path) as rows:  # as a power cut between making and binding leaves it
+        rows.execute("UPDATE model SET model_id = ''")
+    with pytest.raises(GalleryError, match="there is no gallery"):
+        GalleryStore(path, model_id=None)
+    GalleryStore(path, MODEL).close()
+
+
+# --- the file -------------------------------------------------------------------------------
+
+
+def test_only_the_owner_may_read_the_files(path, store):
+    """Templates are nobody else's business; the log beside the file included."""
+    store.enrol("Ada", [embedding(1)])
+    modes = {each.name: each.stat().st_mode & 0o777 for each in path.parent.iterdir()}
+    assert modes == {
+        "gallery.sqlite": 0o600,
+        "gallery.sqlite-wal": 0o600,
+        "gallery.sqlite-shm": 0o600,
+    }
+    assert path.parent.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make files for somebody else")
+def test_what_root_enrols_belongs_to_the_owner_of_the_directory(path):
+    """`sudo janus enrol` must not lock the service out of its own gallery."""
+    path.parent.mkdir()
+    os.chown(path.parent, 1234, 1234)
+    with GalleryStore(path, MODEL) as store:
+        store.enrol("Ada", [embedding(1)])
+        assert {(each.stat().st_uid, each.stat().st_gid) for each in path.parent.iterdir()} == {
+            (1234, 1234)
+        }
+
+
+def test_a_program_that_writes_delays_enrolment_for_a_bounded_time_only(path, store):
+    """Reading goes on meanwhile, and enrolment works afterwards."""
+    store.enrol("Ada", [embedding(1)])
+    with raw(path) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        began_s = time.monotonic()
+        with pytest.raises(GalleryError, match="another program holds it"):
+            store.enrol("Eve", [embedding(2)])
+        with pytest.raises(GalleryError, match="another program holds it"):
+            store.forget("Ada")
+        assert 0.4 <= time.monotonic() - began_s < 3.0
+        assert len(store.load().subject_ids) == 1
+        with GalleryStore(path, model_id=None, busy_s=0.1) as reader:
+            assert len(reader.people()) == 1
+    store.enrol("Eve", [embedding(2)])
+
+
+def test_a_program_that_locks_everybody_out_is_named_when_opening(path):
+    """Not even reading is possible then."""
+    GalleryStore(path, MODEL).close()
+    with raw(path) as other:
+        other.execute("PRAGMA locking_mode = EXCLUSIVE")
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(GalleryError, match="another program holds it"):
+            GalleryStore(path, MODEL, busy_s=0.1)
+
+
+def test_a_store_that_may_not_be_written_says_so_and_goes_on_reading(store):
+    """As when the file's disk is remounted read-only under a running door."""
+    store.enrol("Ada", [embedding(1)])
+    store._database._connection.execute("PRAGMA query_only = ON")
+    with pytest.raises(GalleryError, match="read-only"):
+        store.enrol("Eve", [embedding(2)])
+    assert [person.name for person in store.people()] == ["Ada"]
+    assert len(store.load().subject_ids) == 1
+
+
+@pytest.mark.parametrize("length", [2, 15, 100, 511, 4096, 100_000])
+def test_a_file_of_noise_is_refused_and_left_as_it_is(path, length):
+    """Any length from 2 (SQLite takes one byte for none); the message says what to do."""
+    path.parent.mkdir()
+    noise = np.random.default_rng(length).bytes(length)
+    path.write_bytes(noise)
+    for model_id in (MODEL, None):
+        with pytest.raises(GalleryError, match=r"gallery\.sqlite.*move it away"):
+            GalleryStore(path, model_id)
+    assert path.read_bytes() == noise
+
+
+def test_a_truncated_file_is_never_half_a_gallery(path):
+    """Every page boundary: an error, or (cut to nothing) an empty gallery; never fewer people."""
+    with GalleryStore(path, MODEL) as store:
+        for i in range(100):
+            store.enrol(f"Person {i}", [embedding(i, size=128)])
+    whole = path.read_bytes()
+    refused = 0
+    for length in range(512, len(whole), 4096):
+        path.write_bytes(whole[:length])
+        with pytest.raises(GalleryError, match="damaged"), GalleryStore(path, MODEL) as store:
+            store.load()
+        refused += 1
+    assert refused >= 10
+
+
+def test_a_directory_in_place_of_the_file_is_named(path):
+    """As a mistaken path in the configuration makes it."""
+    path.mkdir(parents=True)
+    with pytest.raises(GalleryError, match="cannot be opened"):
+        GalleryStore(path, MODEL)
+
+
+def test_a_directory_that_cannot_be_made_is_named(tmp_path):
+    """The parent is a file."""
+    (tmp_path / "state").write_text("in the way")
+    with pytest.raises(GalleryError, match="cannot be reached"):
+        GalleryStore(tmp_path / "state" / "gallery.sqlite", MODEL)
+
+
+def test_another_program_s_database_is_refused_and_left_as_it_is(path):
+    """Not converted, not filled with our tables."""
+    path.parent.mkdir()
+    with raw(path) as rows:
+        rows.execute("CREATE TABLE recipe (title TEXT)")
+    before = path.read_bytes()
+    with pytest.raises(GalleryError, match="not a Janus gallery"):
+        GalleryStore(path, MODEL)
+    assert path.read_bytes() == before
+
+
+def test_the_audit_is_not_taken_for_a_gallery(path):
+    """Two swapped lines under [store]."""
+    Audit(path).close()
+    with pytest.raises(GalleryError, match="not a Janus gallery"):
+        GalleryStore(path, MODEL)
+
+
+def test_a_later_release_s_gallery_is_refused(path):
+    """An older program cannot know what the newer one wrote."""
+    GalleryStore(path, MODEL).close()
+    with raw(path) as rows:
+        rows.execute("PRAGMA user_version = 99")
+    with pytest.raises(GalleryError, match="has schema 99"):
+        GalleryStore(path, MODEL)
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("vector", b""),
+        ("vector", bytes(127)),
+        ("vector", bytes(128)),
+        ("vector", np.full(32, np.nan, "<f4").tobytes()),
+        ("vector", np.full(32, 1.0, "<f4").tobytes()),
+        ("vector", bytes(4 * 64)),
+        ("vector", "text"),
+        ("vector", 7),
+    ],
+    ids=["empty", "cut", "zero", "NaN", "too long", "two vectors", "text", "number"],
+)
+def test_a_damaged_reference_is_an_error_that_names_its_subject(path, store, column, value):
+    """A door must not compare with noise."""
+    store.enrol("Ada", [embedding(1)])
+    eve = store.enrol("Eve", [embedding(2), embedding(3)])
+    with raw(path) as rows:
+        rows.execute(
+            f"UPDATE reference SET {column} = ? WHERE reference_id = 3",  # noqa: S608
+            (value,),
+        )
+    with pytest.raises(GalleryError, match=rf"gallery\.sqlite is damaged: .*{eve}.*move it away"):
+        store.load()
+
+
+def test_a_reference_without_its_subject_matches_nobody(path, store):
+    """Whoever deletes a subject's row by hand means that it opens no door."""
+    ada = store.enrol("Ada", [embedding(1)])
+    store.enrol("Eve", [embedding(2)])
+    with raw(path) as rows:
+        rows.execute("DELETE FROM subject WHERE name = 'Eve'")
+    assert store.load().subject_ids == (ada,)
+
+
+def test_a_gallery_without_its_model_is_damaged(path, store):
+    """Nobody can say which model made it, so it is bound to none."""
+    store.enrol("Ada", [embedding(1)])
+    with raw(path) as rows:
+        rows.execute("DELETE FROM model")
+    with pytest.raises(GalleryError, match="which model made it"):
+        GalleryStore(path, OTHER)
+    with pytest.raises(GalleryError, match="which model made it"):
+        store.load()
+
+
+def test_closing_twice_is_harmless(path):
+    """As the contract of every stage says."""
+    store = GalleryStore(path, MODEL)
+    store.close()
+    store.close()
+    with pytest.raises(GalleryError):
+        store.people()
+
+
+def test_ten_thousand_subjects_load_within_a_second(path, store):
+    """The rows are written in one go here; `load` is what is timed."""
+    store.enrol("Ada", [embedding(1, size=128)])
+    vector = embedding(2, size=128).vector.tobytes()
+    with raw(path) as rows:
+        rows.execute("BEGIN")
+        rows.executemany(
+            "INSERT INTO subject VALUES (?, ?, ?, '2026-11-22')",
+            [(f"{i:08x}", f"P{i}", f"p{i}") for i in range(9_999)],
+        )
+        rows.executemany(
+            "INSERT INTO reference (subject_id, vector, enrolled_on) VALUES (?, ?, '2026-11-22')",
+            [(f"{i:08x}", vector) for i in range(9_999)],
+        )
+        rows.execute("COMMIT")
+    began_s = time.perf_counter()
+    with GalleryStore(path, MODEL) as again:
+        assert again.load().matrix.shape == (10_000, 128)
+    assert time.perf_counter() - began_s < 1.0

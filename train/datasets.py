@@ -1,0 +1,319 @@
+"""Where pictures of people come from: each reader gives one index of (path, subject, source).
+
+A picture is read when it is asked for, so an index of 46,000 crops costs no memory. What cannot be
+read is listed, counted and skipped, never silently.
+"""
+
+from __future__ import annotations
+
+import csv
+import logging
+import re
+import zipfile
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache, partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from edge.errors import PictureError
+from edge.picture import SUFFIXES, read_picture
+from edge.vocabulary import PixelArray
+from train.errors import DataSetError
+
+_LOG = logging.getLogger("janus.train")
+
+Reader = Callable[[Path], "Index"]
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One picture of one subject; ``load()`` gives (H, W, 3) uint8 RGB."""
+
+    path: str
+    subject: str
+    source: str
+    load: Callable[[], PixelArray] = field(compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """Pictures in a fixed order, and the paths that could not be read with the reason."""
+
+    pictures: tuple[Picture, ...]
+    refused: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def subjects(self) -> tuple[str, ...]:
+        """Every subject once, in natural order (s2 before s10)."""
+        return tuple(sorted({each.subject for each in self.pictures}, key=natural))
+
+    def only(self, subjects: Sequence[str]) -> Index:
+        """Return the pictures of *subjects*."""
+        wanted = frozenset(subjects)
+        return Index(tuple(each for each in self.pictures if each.subject in wanted))
+
+    def singles(self) -> tuple[str, ...]:
+        """Return the subjects with one picture: kept for non-mated pairs, useless for mated."""
+        counts = Counter(each.subject for each in self.pictures)
+        return tuple(sorted((name for name, count in counts.items() if count == 1), key=natural))
+
+
+def natural(name: str) -> list[tuple[bool, int, str]]:
+    """Return a sort key under which s2 comes before s10."""
+    return [
+        (part.isdigit(), int(part) if part.isdigit() else 0, part)
+        for part in re.split(r"(\d+)", name)
+    ]
+
+
+def read_folder(directory: Path) -> Index:
+    """Read one folder per person; folders above them (train/, test/) are allowed.
+
+    The subject is the name of the folder that holds the picture, the source the folders above it.
+
+    Raises:
+        DataSetError: if there are no two subjects.
+    """
+    paths = [each for each in directory.rglob("*") if each.suffix.lower() in SUFFIXES]
+    named = [each for each in paths if each.is_file() and each.parent != directory]
+    named.sort(key=lambda each: natural(str(each.relative_to(directory))))
+    return _checked(
+        directory,
+        [
+            Picture(
+                str(each.relative_to(directory)),
+                each.parent.name,
+                str(each.parent.parent.relative_to(directory)),
+                partial(read_picture, each),
+            )
+            for each in named
+        ],
+        "one folder per person with pictures in it, such as DIR/ada/1.jpg and DIR/eve/1.jpg",
+    )
+
+
+def read_att(directory: Path) -> Index:
+    """Read the AT&T Database of Faces: s1 … s40, each with 1.pgm … 10.pgm (92x112 grey).
+
+    Raises:
+        DataSetError: if there are no two subjects.
+    """
+    paths = sorted(
+        directory.glob("s*/*.pgm"), key=lambda each: natural(f"{each.parent.name}/{each.name}")
+    )
+    return _checked(
+        directory,
+        [
+            Picture(f"{p.parent.name}/{p.name}", p.parent.name, "att", partial(read_picture, p))
+            for p in paths
+        ],
+        "the AT&T tree: DIR/s1/1.pgm … DIR/s40/10.pgm",
+    )
+
+
+def read_olivetti(directory: Path) -> Index:
+    """Read the Olivetti faces (64x64 grey, 40 people) that scikit-learn has fetched.
+
+    Offline, with *directory* an AT&T tree of the same sitters, the stand-in is cut from it: the
+    92x92 pixels of the face, brought to 64x64.
+
+    Raises:
+        DataSetError: if neither is there.
+    """
+    from sklearn.datasets import fetch_olivetti_faces  # here: an optional extra
+
+    try:
+        faces = fetch_olivetti_faces(download_if_missing=False)
+    except OSError as exc:
+        if not any(directory.glob("s*/*.pgm")):
+            raise DataSetError(
+                f"the Olivetti faces are not in scikit-learn's cache, and {directory} is no AT&T "
+                "tree to cut the stand-in from; fetch them once with "
+                "sklearn.datasets.fetch_olivetti_faces(), or give the AT&T tree with --data"
+            ) from exc
+        _LOG.info("the Olivetti faces are not cached; cutting the stand-in from %s", directory)
+        stand_in = read_att(directory).pictures
+        return Index(
+            tuple(
+                Picture(each.path, each.subject, "att-64x64", partial(_cut_olivetti, each))
+                for each in stand_in
+            )
+        )
+    grey = np.rint(faces.images * 255).astype(np.uint8)
+    return _in_memory("olivetti", grey, [f"s{each + 1}" for each in faces.target])
+
+
+def read_mnist(directory: Path) -> Index:
+    """Read MNIST digits (28x28) from Keras's cache, or scikit-learn's digits (8x8) without it.
+
+    A digit plays the subject. *directory* may hold Keras's ``mnist.npz``.
+    """
+    from sklearn.datasets import load_digits  # here: an optional extra
+
+    places = (directory, Path("~/.keras/datasets").expanduser())
+    archive = next((each / "mnist.npz" for each in places if (each / "mnist.npz").is_file()), None)
+    if archive is not None:
+        with np.load(archive) as held:
+            grey, digits = held["x_train"], held["y_train"]
+    else:
+        _LOG.info("there is no mnist.npz; using scikit-learn's 1,797 digits of 8x8 pixels")
+        bundled = load_digits()
+        grey, digits = np.rint(bundled.images * 255 / 16).astype(np.uint8), bundled.target
+    return _in_memory("mnist", grey, [f"digit {each}" for each in digits])
+
+
+def read_crops(directory: Path) -> Index:
+    """Read archives of aligned crops: ``index.csv`` (file, source, subject, …) beside the zips.
+
+    Crops are 144x144 with a margin of 16 pixels, which is cut off. Rows without a subject are
+    left out: nothing says who they are.
+
+    Raises:
+        DataSetError: if there is no index.csv, or fewer than two subjects.
+    """
+    listing = directory / "index.csv"
+    if not listing.is_file():
+        raise DataSetError(f"there is no {listing}; expected index.csv beside SOURCE.zip archives")
+    with listing.open(newline="", encoding="utf-8") as lines:
+        rows = [row for row in csv.DictReader(lines) if row["subject"]]
+    return _checked(
+        directory,
+        [
+            Picture(
+                row["file"],
+                f"{row['source']}/{row['subject']}",
+                row["source"],
+                partial(_read_crop, directory / f"{row['source']}.zip", row["file"]),
+            )
+            for row in rows
+        ],
+        "index.csv with the columns file, source and subject",
+    )
+
+
+def read_lfw(archive: Path) -> Index:
+    """Read Labeled Faces in the Wild from a zip with ``Name/Name_0001.webp`` in it.
+
+    Raises:
+        DataSetError: if it is no such archive.
+    """
+    try:
+        with zipfile.ZipFile(archive) as held:
+            names = sorted(each for each in held.namelist() if Path(each).suffix in SUFFIXES)
+    except (OSError, zipfile.BadZipFile) as exc:
+        raise DataSetError(f"{archive} is not a zip of LFW pictures: {exc}") from exc
+    pictures = [
+        Picture(name, Path(name).parent.name, "lfw", partial(_read_member, archive, name))
+        for name in names
+    ]
+    return _checked(archive, pictures, "NAME/NAME_0001.webp inside the zip")
+
+
+def read_lfw_pairs(path: Path) -> list[tuple[str, str, bool, int]]:
+    """Read LFW's pairs.txt: (stem of the first picture, of the second, mated, fold).
+
+    Raises:
+        DataSetError: if a line has neither three nor four fields.
+    """
+    lines = path.read_text(encoding="utf-8").splitlines()
+    folds, per_fold = (int(each) for each in lines[0].split())
+    pairs = []
+    for number, line in enumerate(lines[1 : 1 + 2 * folds * per_fold]):
+        match line.split():
+            case [name, first, second]:
+                pair = (name, first, name, second)
+            case [name, first, other, second]:
+                pair = (name, first, other, second)
+            case _:
+                raise DataSetError(f"{path}, line {number + 2}: expected 3 or 4 fields: {line!r}")
+        a, i, b, j = pair
+        pairs.append((f"{a}_{int(i):04d}", f"{b}_{int(j):04d}", a == b, number // (2 * per_fold)))
+    return pairs
+
+
+def readable(index: Index) -> tuple[Index, list[PixelArray]]:
+    """Load every picture once; return the index of those that can be read, and their pixels.
+
+    Raises:
+        DataSetError: if none can.
+    """
+    kept, pixels, refused = [], [], []
+    for each in index.pictures:
+        try:
+            pixels.append(each.load())
+        except PictureError as exc:
+            refused.append((each.path, str(exc)))
+        else:
+            kept.append(each)
+    for path, reason in refused:
+        _LOG.warning("skipped %s: %s", path, reason)
+    if not kept:
+        raise DataSetError(f"none of {len(refused)} pictures can be read; see the warnings above")
+    return Index(tuple(kept), tuple(refused)), pixels
+
+
+READERS: dict[str, Reader] = {
+    "att": read_att,
+    "crops": read_crops,
+    "folder": read_folder,
+    "lfw": read_lfw,
+    "mnist": read_mnist,
+    "olivetti": read_olivetti,
+}
+"""How ``--data`` may be laid out."""
+
+
+def _checked(where: Path, pictures: list[Picture], layout: str) -> Index:
+    index = Index(tuple(pictures))
+    found = len(index.subjects)
+    if found < 2:  # noqa: PLR2004 - a pair needs two
+        raise DataSetError(
+            f"{where} has {len(pictures)} pictures of {found} subjects; expected {layout}, "
+            "for two people at least"
+        )
+    if singles := index.singles():
+        named = ", ".join(singles[:5]) + (" …" if len(singles) > 5 else "")  # noqa: PLR2004
+        _LOG.info("%d subjects have one picture, for non-mated pairs only: %s", len(singles), named)
+    return index
+
+
+def _in_memory(source: str, grey: PixelArray, subjects: list[str]) -> Index:
+    return Index(
+        tuple(
+            Picture(f"{source}/{at}", subject, source, partial(_rgb, grey[at]))
+            for at, subject in enumerate(subjects)
+        )
+    )
+
+
+def _rgb(grey: PixelArray) -> PixelArray:
+    return np.repeat(grey[..., None], 3, axis=2)
+
+
+def _cut_olivetti(picture: Picture) -> PixelArray:
+    # Rows 14 to 106 of 112: forehead to chin; the full width of 92 pixels.
+    return cv2.resize(picture.load()[14:106], (64, 64), interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
+
+
+@lru_cache(maxsize=8)
+def _open_archive(archive: Path) -> zipfile.ZipFile:
+    return zipfile.ZipFile(archive)
+
+
+def _read_member(archive: Path, name: str) -> PixelArray:
+    try:
+        encoded = _open_archive(archive).read(name)
+    except (OSError, KeyError, zipfile.BadZipFile) as exc:
+        raise PictureError(f"{archive.name} does not hold {name}: {exc}") from exc
+    decoded = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR)
+    if decoded is None:
+        raise PictureError(f"{name} in {archive.name} is no picture that OpenCV can decode")
+    return cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB)  # type: ignore[return-value]
+
+
+def _read_crop(archive: Path, name: str) -> PixelArray:
+    return _read_member(archive, name)[16:128, 16:128]

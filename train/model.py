@@ -1,0 +1,108 @@
+"""The encoders of the published systems, and ours for small sets of grey faces.
+
+Every encoder takes the door's aligned crop, (112, 112, 3) RGB as float32 0 … 255, and carries its
+preprocessing as layers, so that any of them can be quantised and put behind the door. It gives the
+embedding before it is scaled to unit length: the edge does that in float.
+
+An encoder is built in two parts. The *stem* has nothing to learn (grey, cut, shrink): training runs
+it once per picture, not once per step. The *core* is what is fitted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edge.errors import ConfigError
+from edge.vocabulary import CROP_SIZE_PX, FloatArray, PixelArray
+
+if TYPE_CHECKING:
+    import keras
+
+_LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as OpenCV's RGB2GRAY
+
+
+def build(encoder: str, dropout: tuple[float, ...]) -> tuple[keras.Model, keras.Model]:
+    """Return the stem (crop → picture of the core's size, 0 … 255) and the core of *encoder*.
+
+    Raises:
+        ConfigError: if there is no such encoder.
+    """
+    if encoder not in ENCODERS:
+        raise ConfigError(f"encoder = {encoder!r}; expected one of {', '.join(ENCODERS)}")
+    stem, core = ENCODERS[encoder]
+    built = stem()
+    return built, core(built.output_shape[1:], dropout)
+
+
+def assemble(stem: keras.Model, core: keras.Model) -> keras.Model:
+    """Return the encoder: (N, 112, 112, 3) float32 0 … 255 → (N, D) float32."""
+    import keras
+
+    crops = keras.Input((CROP_SIZE_PX, CROP_SIZE_PX, 3), name="crop")
+    return keras.Model(crops, core(stem(crops)), name="encoder")
+
+
+def embed(encoder: keras.Model, crops: PixelArray, batch: int = 128) -> FloatArray:
+    """Return the embeddings (N, D) float32 of *crops* (N, H, W, C) uint8, not of unit length."""
+    parts = [
+        np.asarray(encoder(crops[start : start + batch].astype(np.float32), training=False))
+        for start in range(0, len(crops), batch)
+    ]
+    return np.concatenate(parts)
+
+
+def shrink(stem: keras.Model, crops: PixelArray) -> PixelArray:
+    """Return what the core sees of *crops*, as uint8: rounding costs half a grey level at most."""
+    return np.clip(np.rint(embed(stem, crops)), 0, 255).astype(np.uint8)
+
+
+def _grey(crops: keras.KerasTensor) -> keras.KerasTensor:
+    """Return one channel of luminance, by a convolution that int8 conversion knows."""
+    import keras
+
+    layer = keras.layers.Conv2D(1, 1, use_bias=False, trainable=False, name="grey")
+    grey = layer(crops)
+    layer.set_weights([np.array(_LUMA, np.float32).reshape(1, 1, 3, 1)])
+    return grey
+
+
+def _att_stem() -> keras.Model:
+    """Return 56x46 grey: every second pixel of the middle 92 columns, as in the article."""
+    import keras
+
+    crops = keras.Input((CROP_SIZE_PX, CROP_SIZE_PX, 3))
+    cut = keras.layers.Cropping2D(((0, 0), (10, 10)))(_grey(crops))
+    # Pooling over one pixel with a step of two is [::2, ::2] in layers that TFLite has.
+    return keras.Model(crops, keras.layers.AveragePooling2D(1, strides=2)(cut), name="stem")
+
+
+def _att_core(shape: tuple[int, ...], dropout: tuple[float, ...]) -> keras.Model:
+    """Return the article's net; its notebook's dropout is 0.25, 0.25, 0.1."""
+    import keras
+
+    rates = iter((*dropout, 0.0, 0.0, 0.0))
+    layers = [keras.Input(shape), keras.layers.Rescaling(1 / 255)]
+    for filters in (6, 12):
+        layers += [
+            keras.layers.Conv2D(filters, 3),
+            # The largest before the rectifier is the largest after it, at a quarter of the work.
+            keras.layers.MaxPooling2D(2),
+            keras.layers.ReLU(),
+            keras.layers.Dropout(next(rates)),
+        ]
+    layers += [
+        keras.layers.Flatten(),
+        keras.layers.Dense(128, activation="relu"),
+        keras.layers.Dropout(next(rates)),
+        keras.layers.Dense(50, activation="relu", name="embedding"),
+    ]
+    return keras.Sequential(layers, name="core")
+
+
+ENCODERS: dict[
+    str,
+    tuple[Callable[[], keras.Model], Callable[[tuple[int, ...], tuple[float, ...]], keras.Model]],
+] = {"att": (_att_stem, _att_core)}

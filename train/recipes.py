@@ -1,0 +1,162 @@
+"""Every system that Janus can train, each as one frozen recipe with its source.
+
+A recipe holds all that decides the outcome of a run, so the resolved recipe saved with the run,
+the data and the seed repeat it. Settings are overridden by ``--set name=value``.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+
+from edge.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A figure that the source of a recipe states, by the source's own protocol."""
+
+    figure: str
+    stated: str
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """One way to train an encoder.
+
+    Args:
+        name: the word after ``--recipe``.
+        source: where it is published.
+        reader: how ``--data`` is laid out: `att`, `olivetti`, `mnist`, `folder` or `crops`.
+        frames: how a picture becomes a 112x112 crop: `whole`, `centre` or `aligned` (as the door).
+        encoder: name in `train.model.ENCODERS`.
+        dropout: shares dropped after each convolution block and before the embedding.
+        protocol: the source's own way to measure itself: `att`, `olivetti`, `mnist`, `avengers`,
+            or `none`.
+        sampling: `att-pairs`, `drawn-pairs` or `people` (P×K).
+        pairs_each: mated pairs for each subject (att-pairs) or picture (drawn-pairs).
+        people, pictures, steps: P, K and steps an epoch of P×K batches.
+        loss: name in `train.losses.LOSSES`.
+        margin: of that loss, in its own unit (Euclidean distance, or cosine).
+        scale: margin softmax only: factor of the cosine before the softmax.
+        optimizer: `rmsprop` or `adam`.
+        learning_rate: at the start.
+        decay: `none` or `cosine` (to zero at the end).
+        batch: pairs in a step of pair losses.
+        epochs: passes over the pairs, or over *steps* batches.
+        augment: names in `train.augment.AUGMENTATIONS`.
+        validated, tested, fold: subjects watched while fitting, subjects never seen, which ten.
+        seed: of everything drawn at random.
+        published: what the source states.
+    """
+
+    name: str
+    source: str
+    reader: str
+    frames: str
+    encoder: str
+    protocol: str
+    sampling: str
+    loss: str
+    dropout: tuple[float, ...] = ()
+    pairs_each: int = 1
+    people: int = 10
+    pictures: int = 4
+    steps: int = 20
+    margin: float = 1.0
+    scale: float = 16.0
+    optimizer: str = "rmsprop"
+    learning_rate: float = 0.001
+    decay: str = "none"
+    batch: int = 128
+    epochs: int = 10
+    augment: tuple[str, ...] = ()
+    validated: int = 0
+    tested: int = 10
+    fold: int = 0
+    seed: int = 0
+    published: tuple[Published, ...] = ()
+
+
+ATT = Recipe(
+    name="att",
+    source="S. Ravichandiran, Hands-On Meta-Learning with Python, the chapter on Siamese networks",
+    reader="att",
+    frames="whole",  # 92x112 pixels as they are; the encoder takes every second of them
+    encoder="att",
+    protocol="att",
+    sampling="att-pairs",
+    pairs_each=250,
+    loss="contrastive",
+    margin=1.0,
+    optimizer="rmsprop",
+    batch=128,
+    epochs=13,
+    tested=10,
+    published=(
+        Published("validation loss", "0.0363"),
+        Published("precision at distance 0.5", "0.9779"),
+    ),
+)
+
+RECIPES: dict[str, Recipe] = {each.name: each for each in (ATT,)}
+
+
+def resolve(name: str, settings: Sequence[str] = ()) -> Recipe:
+    """Return the recipe called *name* with ``field=value`` *settings* applied.
+
+    Raises:
+        ConfigError: naming the nearest recipe or field, or the type that the field has.
+    """
+    if name not in RECIPES:
+        raise ConfigError(f"there is no recipe {name!r}{_nearest(name, RECIPES)}")
+    recipe = RECIPES[name]
+    for setting in settings:
+        field, separator, text = setting.partition("=")
+        if not separator:
+            raise ConfigError(f"--set {setting}: expected NAME=VALUE, such as --set epochs=20")
+        recipe = replace(recipe, **{field: _parsed(recipe, field, text)})
+    return recipe
+
+
+def save(recipe: Recipe, path: Path) -> None:
+    """Write the resolved *recipe* as JSON."""
+    path.write_text(json.dumps(asdict(recipe), indent=2) + "\n", encoding="utf-8")
+
+
+def load(path: Path) -> Recipe:
+    """Read a recipe that `save` wrote.
+
+    Raises:
+        ConfigError: if it is missing or was written by another version.
+    """
+    try:
+        held = json.loads(path.read_text(encoding="utf-8"))
+        held["published"] = tuple(Published(**each) for each in held["published"])
+        lists = {key: tuple(each) for key, each in held.items() if isinstance(each, list)}
+        return Recipe(**held | lists)
+    except (OSError, ValueError, KeyError, TypeError) as exc:
+        raise ConfigError(f"{path} is not a recipe of this version of Janus: {exc}") from exc
+
+
+def _parsed(recipe: Recipe, field: str, text: str) -> object:
+    known = [each.name for each in fields(Recipe) if each.name not in ("name", "published")]
+    if field not in known:
+        raise ConfigError(f"a recipe has no setting {field!r}{_nearest(field, known)}")
+    current = getattr(recipe, field)
+    try:
+        if isinstance(current, tuple):
+            parts = [each for each in text.split(",") if each]
+            return tuple(float(each) for each in parts) if field == "dropout" else tuple(parts)
+        return type(current)(text)
+    except ValueError as exc:
+        kind = type(current).__name__
+        raise ConfigError(f"--set {field}={text}: expected {kind}, such as {current!r}") from exc
+
+
+def _nearest(wrong: str, known: Sequence[str] | dict[str, Recipe]) -> str:
+    close = difflib.get_close_matches(wrong, list(known), n=1, cutoff=0.5)
+    return f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(known)}"
