@@ -5,7 +5,7 @@ are S(S-1)/2 pairs of people, however many pictures each has, and every person i
 So three things guard a stated FMR. Doddington's rule of 30 asks for enough comparisons; one pair of
 look-alikes must not be the whole rate, which asks for 1/FMR pairs of people; and the upper limit is
 Clopper and Pearson's with the effective number of comparisons of Korn and Graubard (Survey
-Methodology 24, 1998), whose variance comes from leaving out one person at a time.
+Methodology 24, 1998), from the rate's variance over people and over pairs of people.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from train.metrics import (
     threshold_at_fmr,
 )
 
+SquareArray = npt.NDArray[np.float64]
 _RULE_OF_30 = 30
 
 
@@ -104,38 +105,38 @@ def subjects_needed(fmr: float) -> int:
 def effective_comparisons(compared: Comparisons, threshold: float) -> int:
     """Return how many independent comparisons the non-mated ones are worth at *threshold*.
 
-    The number whose binomial variance equals the FMR's jackknife variance over subjects; between 1
-    and the number of comparisons. Where none or all of them match there is no variance to go by,
-    and it is the number of pairs of subjects.
+    The number whose binomial variance equals the variance of the FMR over subjects, or over pairs
+    of subjects if that is larger; between 1 and the number of comparisons. Where none or all match
+    there is no variance to go by, and it is the number of pairs of subjects.
     """
     pairs = compared.subjects[compared.subjects[:, 0] != compared.subjects[:, 1]]
-    _, numbers = np.unique(pairs, return_inverse=True)
+    names, numbers = np.unique(pairs, return_inverse=True)
+    shape = (len(names), len(names))
     matches = compared.nonmated >= np.float32(threshold)
-    total, false = matches.size, int(matches.sum())
-    subjects = int(numbers.max()) + 1
-    subject_pairs = subjects * (subjects - 1) // 2
-    if false in (0, total):
-        return min(total, subject_pairs)
-    compared_by = _per_subject(numbers.reshape(-1, 2), np.ones(total))
-    false_by = _per_subject(numbers.reshape(-1, 2), matches.astype(np.float64))
-    some_left = compared_by < total  # not so where a subject is in every comparison
-    if some_left.sum() < 2:  # noqa: PLR2004 - a variance needs two
-        return 1
-    without = ((false - false_by) / (total - compared_by))[some_left]
-    variance = (without.size - 1) / without.size * float(np.sum((without - without.mean()) ** 2))
-    rate = false / total
-    worth = rate * (1 - rate) / variance if variance else math.inf
-    return int(np.clip(worth, 1, total))
+    first, second = numbers.reshape(-1, 2).T
+    # (S, S) counts of comparisons and of false matches, whichever of the two subjects comes first.
+    counted, false = np.zeros(shape), np.zeros(shape)
+    np.add.at(counted, (np.minimum(first, second), np.maximum(first, second)), 1.0)
+    np.add.at(false, (np.minimum(first, second), np.maximum(first, second)), matches)
+    total, rate = counted.sum(), false.sum() / counted.sum()
+    if rate in (0.0, 1.0):
+        return int(np.count_nonzero(counted))
+    excess = false - rate * counted  # (S, S) of each pair of subjects
+    over_pairs = float(np.sum(excess**2)) / total**2
+    variance = max(over_pairs, _variance_over_subjects(counted, false))
+    return int(np.clip(rate * (1 - rate) / variance, 1, total))
 
 
-def _per_subject(
-    pairs: npt.NDArray[np.int64], weights: npt.NDArray[np.float64]
-) -> npt.NDArray[np.float64]:
-    """Return, for each subject, the sum of *weights* (K,) of the comparisons (K, 2) it is in."""
-    in_each = np.zeros(int(pairs.max()) + 1)
-    np.add.at(in_each, pairs[:, 0], weights)
-    np.add.at(in_each, pairs[:, 1], weights)
-    return in_each
+def _variance_over_subjects(counted: SquareArray, false: SquareArray) -> float:
+    """Return the variance of the rate false / counted, by leaving out one subject at a time."""
+    counted_without = counted.sum() - counted.sum(axis=0) - counted.sum(axis=1)
+    false_without = false.sum() - false.sum(axis=0) - false.sum(axis=1)
+    some_left = counted_without > 0  # of two subjects, leaving one out leaves nothing
+    without = false_without[some_left] / counted_without[some_left]
+    people = len(without)
+    if people < 2:  # noqa: PLR2004 - a variance needs two
+        return math.inf
+    return float(np.sum((without - without.mean()) ** 2)) * (people - 1) / people
 
 
 def _rounded_up(rate: float) -> float:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from edge.errors import PictureError
 from edge.vocabulary import CROP_SIZE_PX, PixelArray
 from train.datasets import Index, Picture, read_att, read_crops, read_folder, readable
 from train.errors import DataSetError
@@ -55,7 +56,7 @@ def read_index(directory: Path) -> Index:
     """
     if not directory.is_dir():
         raise DataSetError(f"--calibration {directory} is not a directory")
-    if (directory / "index.csv").is_file():
+    if (directory / "index.csv").is_file() and any(directory.glob("*.zip")):
         return read_crops(directory)
     if any(directory.glob("s*/*.pgm")):
         return read_att(directory)
@@ -109,19 +110,27 @@ def evenly(count: int, most: int) -> list[int]:
 
 
 def _cropped(index: Index) -> Crops:
-    """Return the crops of *index*; pictures of a crop's size are taken as they are."""
-    first = index.pictures[0].load() if index.pictures else np.empty((0, 0, 3), np.uint8)
-    if first.shape[:2] != (CROP_SIZE_PX, CROP_SIZE_PX):
+    """Return the crops of *index*; if its first picture is one already, all are taken as crops."""
+    if not _is_crop(_first_readable(index)):
         return frame(index, "aligned")
     kept, pixels = readable(index)
-    odd = [
-        each.path
-        for each, its in zip(kept.pictures, pixels, strict=True)
-        if its.shape != first.shape
-    ]
-    if odd:
-        raise DataSetError(
-            f"{odd[0]} is no {CROP_SIZE_PX}x{CROP_SIZE_PX} crop, while {kept.pictures[0].path} is; "
-            "give aligned crops or photos, not both"
-        )
+    for picture, its in zip(kept.pictures, pixels, strict=True):
+        if not _is_crop(its):
+            raise DataSetError(
+                f"{picture.path} is no {CROP_SIZE_PX}x{CROP_SIZE_PX} crop, while "
+                f"{kept.pictures[0].path} is; give aligned crops or photos, not both"
+            )
     return Crops(kept, np.stack(pixels))
+
+
+def _first_readable(index: Index) -> PixelArray:
+    for each in index.pictures:
+        try:
+            return each.load()
+        except PictureError:
+            continue  # `frame` and `readable` report it
+    raise DataSetError(f"none of {len(index.pictures)} pictures can be read")
+
+
+def _is_crop(pixels: PixelArray) -> bool:
+    return pixels.shape[:2] == (CROP_SIZE_PX, CROP_SIZE_PX)

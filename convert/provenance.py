@@ -67,8 +67,9 @@ def unfitted(run: TrainingRun, subjects: Sequence[str]) -> tuple[tuple[str, ...]
     Returns:
         Names, or None for all of them; and a sentence that says so.
     """
-    held_out = tuple(str(each) for each in self_listed(run.metrics.get("held_out")))
-    tested = tuple(each for each in subjects if each in frozenset(held_out))
+    held_out = frozenset(map(str, _listed(run.metrics.get("held_out"))))
+    # Crop archives put the source before the name, as in celeba/ada; a run may not.
+    tested = tuple(each for each in subjects if {each, each.rpartition("/")[2]} & held_out)
     if not tested:
         return None, "everybody in it"
     settings = {key: int(run.recipe.get(key, 0)) for key in ("validated", "tested", "fold", "seed")}
@@ -76,7 +77,7 @@ def unfitted(run: TrainingRun, subjects: Sequence[str]) -> tuple[tuple[str, ...]
         split = split_subjects(tuple(subjects), **settings)
     except DataSetError:
         split = None
-    if split is not None and set(split.tested) == set(held_out) and split.validated:
+    if split is not None and set(split.tested) == held_out and split.validated:
         return split.validated, "the people that the run was validated on"
     return tested, (
         "the people that the run was tested on, for it validated on nobody: its figures on them "
@@ -95,7 +96,7 @@ def versions() -> dict[str, str]:
     return found
 
 
-def self_listed(value: object) -> list[object]:
+def _listed(value: object) -> list[object]:
     """Return *value* if it is a list, else an empty one: other versions of train wrote less."""
     return value if isinstance(value, list) else []
 

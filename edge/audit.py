@@ -55,7 +55,14 @@ _LAYOUT = Layout(
 )
 _COLUMNS = "SELECT seq, at_utc, kind, facts, hash FROM event "
 _AFTER = _COLUMNS + "WHERE seq > ? ORDER BY seq DESC LIMIT ?"
-_SINCE = _COLUMNS + "WHERE at_utc >= ? AND seq > ? ORDER BY seq DESC LIMIT ?"
+# `+seq` keeps SQLite from reading the whole log backwards instead of using the index on at_utc.
+_SINCE = _COLUMNS + "WHERE at_utc >= ? AND +seq > ? ORDER BY +seq DESC LIMIT ?"
+
+# One encoder each: json.dumps with options would build one for every event. Facts are written as
+# the one canonical text, without NaN; a tampered column may hold bytes, which have no JSON: their
+# repr makes the check fail rather than stop.
+_FACTS = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
+_EVENT = json.JSONEncoder(default=repr)
 
 Fact = str | int | float | bool | None
 
@@ -184,7 +191,7 @@ class Audit(Store):
 
     def _append(self, kind: str, facts: Mapping[str, object]) -> None:
         try:
-            text = _canonical(facts)
+            text = _FACTS.encode(facts)
         except (TypeError, ValueError) as exc:
             raise AuditError(f"{kind}: a fact cannot be written down: {exc}") from exc
         with self._database.writing() as rows:
@@ -216,13 +223,7 @@ def _stamp(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="microseconds")
 
 
-def _canonical(value: object) -> str:
-    """Return the one JSON text that stands for *value*; NaN and infinity have none."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
-
-
 def _link(previous_hash: str, seq: int, at_utc: str, kind: str, facts: str) -> str:
     """Return the hash that binds one event, facts as their stored text, to those before it."""
-    # repr: a tampered column may hold bytes, which JSON lacks; it must fail, not stop the check.
-    event = json.dumps([seq, at_utc, kind, facts], default=repr)
+    event = _EVENT.encode([seq, at_utc, kind, facts])
     return hashlib.sha256((previous_hash + event).encode()).hexdigest()

@@ -22,7 +22,7 @@ from cv2.typing import MatLike
 from edge.config import CameraConfig
 from edge.errors import CameraError, ConfigError, PictureError
 from edge.live import LiveCamera
-from edge.picture import SUFFIXES, picture_paths, read_picture
+from edge.picture import SUFFIXES, picture_paths, quiet_opencv, read_picture
 from edge.vocabulary import Frame, PixelArray
 
 _ROTATIONS = {
@@ -291,6 +291,7 @@ def _open_pi(config: CameraConfig) -> Camera:
 
 
 def _open_opencv(config: CameraConfig) -> Camera:
+    quiet_opencv()
     source = config.source
     if source.isdecimal() or source.startswith("/dev/") or "://" in source:
         return LiveCamera(VideoDriver(config), timeout_s=config.timeout_s)

@@ -88,12 +88,12 @@ class QualityConfig:
         24.0, "smallest distance between the eyes, in pixels", least=0, most=500
     )
     darkest: float = _key(
-        35.0, "lowest mean luminance of the aligned face, 0 to 255", least=0, most=255
+        30.0, "lowest mean luminance of the aligned face, 0 to 255", least=0, most=255
     )
     brightest: float = _key(225.0, "highest mean luminance of the aligned face", least=0, most=255)
     sharpness: float = _key(
-        12.0,
-        "lowest variance of the Laplacian of the aligned face, in squared grey levels",
+        8.0,
+        "lowest variance of the Laplacian of the aligned face at mid-grey, in squared grey levels",
         least=0,
         most=1e6,
     )

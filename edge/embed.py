@@ -132,7 +132,8 @@ def open_embedder(
     """Load *encoder* into an interpreter.
 
     Args:
-        encoder: the bytes of a full-int8 .tflite file, verified by the caller.
+        encoder: the bytes of a full-int8 .tflite file. The caller has verified their hash:
+            tflite-runtime 2.14 trusts what it loads, and damaged bytes can end the program there.
         model_id: names encoder and alignment.
         runtime: a key of `RUNTIMES`, or auto for the first that is installed.
         threads: of the interpreter, at least 1.
@@ -155,9 +156,9 @@ def open_embedder(
     try:
         interpreter = interpreter_class(model_content=encoder, num_threads=threads)
         interpreter.allocate_tensors()
+        return TfliteEmbedder(interpreter, model_id)
     except (RuntimeError, ValueError) as exc:
         raise BundleError(f"{name} refuses the encoder: {exc}; convert the model again") from exc
-    return TfliteEmbedder(interpreter, model_id)
 
 
 def _choose_runtime(wanted: str) -> str:

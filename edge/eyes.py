@@ -45,7 +45,13 @@ REFINER_UNIT_PX = REFINER_SIDE_PX / 2
 # Left, top, right and bottom of the box about the landmarks' mean, in units of the larger of eye
 # distance and eyes to mouth, for 1 and for the nose's place (x, y) in those units: least squares on
 # the 1,500 training photos of `scenes`, where YuNet drew the boxes; mean error 6 % of the unit.
-_BOX_OF_NOSE: npt.NDArray[np.float64] = np.zeros((3, 4))
+_BOX_OF_NOSE: npt.NDArray[np.float64] = np.array(
+    [
+        [-1.0210, -1.5004, 1.0152, 1.2389],
+        [-1.6310, -0.0211, -1.6968, 0.0066],
+        [-0.2883, -1.7564, 0.3913, -0.3080],
+    ]
+)
 
 _REFINEMENTS = 2  # the second sees the face where the first put it
 _MOST_CANDIDATES = 200  # cells that reach suppression
@@ -112,7 +118,9 @@ class EyesDetector:
         scale = min(1.0, self._width / grey.shape[1], self._height / grey.shape[0])
         width, height = (max(1, round(side * scale)) for side in (grey.shape[1], grey.shape[0]))
         seen = np.full((1, self._height, self._width, 1), PADDING_GREY, np.uint8)
-        seen[0, :height, :width, 0] = cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA)
+        seen[0, :height, :width, 0] = cv2.resize(
+            grey, (width, height), interpolation=cv2.INTER_AREA
+        )
         self._finder.run(seen)
         scores, points = [], []
         for grid in self._grids:
@@ -220,7 +228,13 @@ def _finder_tensors(finder: Network) -> tuple[int, int, tuple[Grid, ...]]:
     shape = finder.input_shape
     by_shape = {each.shape: each for each in finder.outputs}
     coarsest = STRIDES[-1]
-    if len(shape) != 4 or shape[0] != 1 or shape[3] != 1 or shape[1] % coarsest or shape[2] % coarsest:  # noqa: E501, PLR2004
+    if (
+        len(shape) != 4  # noqa: PLR2004
+        or shape[0] != 1
+        or shape[3] != 1
+        or shape[1] % coarsest
+        or shape[2] % coarsest
+    ):
         raise BundleError(
             f"the finder sees {shape}; expected (1, H, W, 1) in multiples of {coarsest}: "
             "convert the model again"

@@ -23,7 +23,8 @@ from edge.store import BUSY_S, Database, Layout, Store
 from edge.vocabulary import Embedding, FloatArray, Gallery
 
 _VECTOR_TYPE = np.dtype("<f4")
-_UNIT_TOLERANCE = 1e-3  # as in vocabulary.Embedding
+# Twice that of vocabulary.Embedding: what could be enrolled can be loaded, whatever the rounding.
+_UNIT_TOLERANCE = 2e-3
 
 _LAYOUT = Layout(
     noun="gallery",
@@ -114,7 +115,7 @@ class GalleryStore(Store):
         vectors = [self._encoded(each) for each in embeddings]
         if len({len(each) for each in vectors}) != 1:
             raise GalleryError(
-                f"{len(vectors)} references of {sorted({len(each) // 4 for each in vectors})} "
+                f"{len(vectors)} references of {sorted({each.vector.size for each in embeddings})} "
                 "values cannot be enrolled; pass one or more of one length"
             )
         now = datetime.now(UTC).isoformat(timespec="seconds")

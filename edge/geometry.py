@@ -20,7 +20,8 @@ def similarity(seen: FloatArray, wanted: FloatArray) -> FloatArray:
     a = sum(conj(seen) * wanted) / sum(abs(seen) ** 2) holds scale and rotation.
 
     Args:
-        seen, wanted: (N, 2) pixels, in one order.
+        seen: (N, 2) pixels of one picture.
+        wanted: (N, 2) pixels of another, in the same order.
     Returns: (2, 3) float32, point (x, y, 1) of the picture of *seen* → point of that of *wanted*.
 
     Raises:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import itertools
 import logging
 import threading
@@ -55,10 +56,12 @@ class LiveCamera:
         # A daemon, because nothing can make a driver return that hangs in the kernel.
         self._thread = threading.Thread(target=self._capture, name="camera", daemon=True)
         self._thread.start()
+        atexit.register(self.close)
         try:
             self._wait_for(lambda: self._opened, "did not open")
         except CameraError:
             self._closed = True
+            atexit.unregister(self.close)
             raise
 
     def frames(self) -> Iterator[Frame]:
@@ -80,6 +83,7 @@ class LiveCamera:
         with self._changed:
             self._closed = True
             self._changed.notify_all()
+        atexit.unregister(self.close)
         self._thread.join(_CLOSE_S)
         if self._thread.is_alive():
             _log.warning("the camera's driver hangs and is left behind; %s", self._driver.advice)
@@ -102,18 +106,23 @@ class LiveCamera:
             )
 
     def _capture(self) -> None:
+        failure = None
         try:
             self._driver.open()
             self._tell(opened=True)
             for index in itertools.count():
                 if self._closed:
-                    return
+                    break
                 pixels = self._driver.read()
                 self._tell(newest=Frame(pixels, time.monotonic(), index))
         except CameraError as exc:
-            self._tell(failure=exc)
+            failure = exc
         finally:
             self._driver.close()
+        # Told last: who hears of it may exit, and a daemon thread that is still in a driver's C++
+        # while Python exits aborts the program.
+        if failure:
+            self._tell(failure=failure)
 
     def _tell(
         self,

@@ -9,8 +9,10 @@ several pages the first is read.
 
 from __future__ import annotations
 
+import os
 import re
 import stat
+from functools import cache
 from pathlib import Path
 
 import cv2
@@ -31,7 +33,6 @@ _MEGA = 1e6
 _BYTE_WHITE, _WORD_WHITE = 255, 65535
 _BACKGROUND = 128
 _SILENT = 0
-_OPENCV_LOG = getattr(cv2.utils, "logging", cv2)  # OpenCV 4.11 and earlier: in cv2 itself
 _GREY, _COLOUR, _COLOUR_WITH_ALPHA = 1, 3, 4
 
 
@@ -71,6 +72,18 @@ def picture_paths(folder: Path) -> tuple[Path, ...]:
     names = {path: path.relative_to(folder).parts for path in found if path.is_file()}
     seen = [path for path, parts in names.items() if not any(p.startswith(".") for p in parts)]
     return tuple(sorted(seen, key=lambda path: ([_natural(p) for p in names[path]], path)))
+
+
+@cache
+def quiet_opencv() -> None:
+    """Keep OpenCV's and FFmpeg's own lines off standard error: each failure is ours to tell, once.
+
+    OPENCV_LOG_LEVEL and OPENCV_FFMPEG_LOGLEVEL, where they are set, stay in force.
+    """
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # AV_LOG_QUIET; read at the first film
+    if "OPENCV_LOG_LEVEL" not in os.environ:
+        log = getattr(cv2.utils, "logging", cv2)  # OpenCV 4.11 and earlier: in cv2 itself
+        log.setLogLevel(_SILENT)
 
 
 def _natural(name: str) -> tuple[str | int, ...]:
@@ -119,14 +132,11 @@ def _check_header(path: Path, header: PictureHeader, most_pixels: int) -> None:
 
 def _decode(path: Path, encoded: bytes) -> MatLike:
     """Decode as stored: OpenCV's other modes drop alpha or cut 16-bit values."""
-    level = _OPENCV_LOG.getLogLevel()
-    _OPENCV_LOG.setLogLevel(_SILENT)  # the refusal is one line; OpenCV would add its own to stderr
+    quiet_opencv()
     try:
         pixels = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error as exc:
         raise PictureError(f"{path} cannot be decoded: {exc.err}; save it as JPEG or PNG") from exc
-    finally:
-        _OPENCV_LOG.setLogLevel(level)
     # Decoding from memory, OpenCV gives nothing for a file cut short; from a file it fills in grey.
     if pixels is None:
         raise PictureError(

@@ -119,16 +119,16 @@ class Reporter:
             log.info("first frame processed; the door is watching")
         current = (decision.outcome, decision.reason, decision.subject_id, decision.flaws)
         if current != self._last:
-            log.info("%s", describe(decision, self._gallery.names()))
+            granted = decision.outcome is Outcome.GRANT
+            log.info("%s", describe(decision, self._gallery.names() if granted else {}))
         self._last = current
 
 
 def describe(decision: Decision, names: dict[str, str]) -> str:
     """Return one line for the log: when, what, who, why, and the numbers."""
-    who = names.get(decision.subject_id, decision.subject_id) if decision.subject_id else None
     parts = [f"{decision.captured_at_s:9.2f} s  {decision.outcome.name:5}"]
-    if who and decision.outcome is Outcome.GRANT:
-        parts.append(f"{who}:")
+    if decision.outcome is Outcome.GRANT and decision.subject_id is not None:
+        parts.append(f"{names.get(decision.subject_id, decision.subject_id)}:")
     parts.append(decision.reason.value)
     if decision.score is not None:
         parts.append(f"(score {decision.score:.3f}, threshold {decision.threshold:.3f})")

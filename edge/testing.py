@@ -157,7 +157,7 @@ class StubEmbedder:
         model_id: str = "0" * 64,
         fails_with: Exception | None = None,
     ) -> None:
-        units = [np.float32(each / np.linalg.norm(each)) for each in vectors]
+        units = [(each / np.linalg.norm(each)).astype(np.float32) for each in vectors]
         self._embeddings = tuple(Embedding(unit, model_id) for unit in units)
         self._given, self._fails_with = 0, fails_with
         self.model_id = model_id

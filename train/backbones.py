@@ -91,6 +91,17 @@ def residual_encoder(
     return keras.Model(crops, embedding, name="residual_encoder")
 
 
+def at_door(encoder: keras.Model) -> keras.Model:
+    """Return *encoder* for the door's crop, (N, 112, 112, 3), which it then shrinks itself."""
+    import keras
+
+    size_px = encoder.input_shape[1]
+    if size_px == CROP_SIZE_PX:
+        return encoder
+    crops = keras.Input((CROP_SIZE_PX, CROP_SIZE_PX, 3), name="crop")
+    return keras.Model(crops, encoder(keras.layers.Resizing(size_px, size_px)(crops)))
+
+
 def resized_weights(weights: Sequence[FloatArray], encoder: keras.Model) -> list[FloatArray]:
     """Return *weights* of an encoder for another size of picture in the shapes of *encoder*.
 

@@ -47,7 +47,7 @@ def _train(arguments: Namespace) -> int:
     if arguments.seed is not None:
         settings.append(f"seed={arguments.seed}")
     recipe = resolve(arguments.recipe, settings)
-    from train.run import train
+    from train.run import train  # noqa: PLC0415 - it imports TensorFlow when it runs
 
     train(recipe, arguments.pictures, arguments.out, resume=arguments.resume)
     return 0

@@ -26,6 +26,7 @@ from train.errors import DataSetError
 
 _LOG = logging.getLogger("janus.train")
 
+_DIGITS = 3000  # of MNIST's 60,000: enough for its pairs, and small in memory as 112x112 crops
 Reader = Callable[[Path], "Index"]
 
 
@@ -96,6 +97,12 @@ def read_folder(directory: Path) -> Index:
     )
 
 
+def read_celebrities(directory: Path) -> Index:
+    """Read folders of people below ``eval/`` where there is one (loose photos lie beside it)."""
+    people = directory / "eval"
+    return read_folder(people if people.is_dir() else directory)
+
+
 def read_att(directory: Path) -> Index:
     """Read the AT&T Database of Faces: s1 … s40, each with 1.pgm … 10.pgm (92x112 grey).
 
@@ -158,7 +165,7 @@ def read_mnist(directory: Path) -> Index:
     archive = next((each / "mnist.npz" for each in places if (each / "mnist.npz").is_file()), None)
     if archive is not None:
         with np.load(archive) as held:
-            grey, digits = held["x_train"], held["y_train"]
+            grey, digits = held["x_train"][:_DIGITS], held["y_train"][:_DIGITS]
     else:
         _LOG.info("there is no mnist.npz; using scikit-learn's 1,797 digits of 8x8 pixels")
         bundled = load_digits()
@@ -258,6 +265,7 @@ def readable(index: Index) -> tuple[Index, list[PixelArray]]:
 
 READERS: dict[str, Reader] = {
     "att": read_att,
+    "celebrities": read_celebrities,
     "crops": read_crops,
     "folder": read_folder,
     "lfw": read_lfw,

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from edge.errors import ConfigError
 from edge.vocabulary import FloatArray
 from train.augment import augmentation
 from train.errors import DivergedError
-from train.losses import make_objective
+from train.losses import Objective
 from train.material import Material
 from train.recipes import Recipe
 from train.sampling import Batch
@@ -55,14 +54,15 @@ def seed_everything(seed: int) -> None:
 
 def fit(
     core: keras.Model,
+    objective: Objective,
     recipe: Recipe,
     material: Material,
+    *,
     watch: Watch | None,
     run: Path,
-    *,
     resume: bool = False,
 ) -> list[dict[str, float]]:
-    """Fit *core* in place and return its history, one entry an epoch.
+    """Fit *core* and *objective* in place; return the history, one entry an epoch.
 
     *run* receives ``history.jsonl`` and ``checkpoint.npz`` after every epoch. Call
     `seed_everything` before the core is built.
@@ -72,11 +72,8 @@ def fit(
         ConfigError: if *resume* finds the checkpoint of another recipe.
     """
     import tensorflow as tf
-    from tqdm import tqdm
+    from tqdm import tqdm  # noqa: PLC0415 - an optional extra
 
-    objective = make_objective(
-        recipe, subjects=int(material.subjects.max()) + 1, size=core.output_shape[-1]
-    )
     optimizer = make_optimizer(recipe, material.steps)
     fitted = [*core.trainable_variables, *objective.variables]
     optimizer.build(fitted)
@@ -84,7 +81,7 @@ def fit(
     bank = tf.constant(material.pictures)
 
     # Batches differ in size: each picture is embedded once a step, however many pairs it is in.
-    @tf.function(reduce_retracing=True)  # type: ignore[misc]
+    @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
     def step(
         pictures: tf.Tensor, subjects: tf.Tensor, pairs: tf.Tensor, mated: tf.Tensor
     ) -> tf.Tensor:
@@ -115,7 +112,8 @@ def fit(
             for number, batch in enumerate(material.batches(epoch)):
                 loss = float(step(batch.pictures, batch.subjects, batch.pairs, batch.mated))
                 if not math.isfinite(loss):
-                    raise _diverged(loss, epoch, number, batch, material, recipe)
+                    where = f"epoch {epoch + 1}, step {number + 1}"
+                    raise _diverged(where, loss, batch, material, recipe.learning_rate)
                 losses.append(loss)
                 bar.update()
             entry = {"epoch": epoch + 1, "loss": float(np.mean(losses))}
@@ -170,7 +168,7 @@ def save(
     held = {"recipe": repr(recipe), "history": history, "best": len(best)}
     partial = path.with_suffix(".partial.npz")
     np.savez(partial, about=np.array(json.dumps(held)), **arrays)
-    os.replace(partial, path)
+    partial.replace(path)
     lines = "".join(json.dumps(each) + "\n" for each in history)
     (path.parent / "history.jsonl").write_text(lines, encoding="utf-8")
 
@@ -200,11 +198,11 @@ def _lowest(history: list[dict[str, float]], name: str) -> float:
 
 
 def _diverged(
-    loss: float, epoch: int, number: int, batch: Batch, material: Material, recipe: Recipe
+    where: str, loss: float, batch: Batch, material: Material, rate: float
 ) -> DivergedError:
     shown = ", ".join(material.paths[at] for at in batch.pictures[:8])
     return DivergedError(
-        f"the loss became {loss} at epoch {epoch + 1}, step {number + 1}; the batch's pictures: "
+        f"the loss became {loss} at {where}; the batch's pictures: "
         f"{shown}{' …' if len(batch.pictures) > 8 else ''}. Try a lower learning rate "  # noqa: PLR2004
-        f"(--set learning_rate={recipe.learning_rate / 10:g}), and look at those pictures"
+        f"(--set learning_rate={rate / 10:g}), and look at those pictures"
     )

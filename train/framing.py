@@ -34,8 +34,12 @@ class Crops:
     def only(self, subjects: Sequence[str]) -> Crops:
         """Return the crops of *subjects*."""
         wanted = frozenset(subjects)
-        kept = [each.subject in wanted for each in self.index.pictures]
-        return Crops(self.index.only(subjects), self.pixels[kept])
+        kept = [at for at, each in enumerate(self.index.pictures) if each.subject in wanted]
+        return self.at(np.array(kept, np.int64))
+
+    def at(self, numbers: IntArray) -> Crops:
+        """Return the crops with these *numbers*, in that order."""
+        return Crops(Index(tuple(self.index.pictures[at] for at in numbers)), self.pixels[numbers])
 
 
 def whole(pixels: PixelArray) -> PixelArray:
@@ -72,7 +76,7 @@ def frame(index: Index, frames: str) -> Crops:
         ConfigError: if *frames* is unknown.
     """
     if frames == "aligned":
-        from train.prepare import align_pictures
+        from train.prepare import align_pictures  # noqa: PLC0415 - it builds on Crops
 
         return align_pictures(index)
     if frames not in FRAMINGS:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edge.errors import ConfigError
+from train.metrics import IntArray
 
 if TYPE_CHECKING:
     import keras
@@ -42,28 +43,33 @@ def contrastive(distances: Tensor, mated: Tensor, margin: float) -> Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Objective:
-    """A loss and the variables of its own that are fitted with the encoder and then dropped."""
+    """A loss, and the variables of its own that are fitted with the encoder and then dropped.
+
+    ``boundary()`` is the Euclidean distance below which the loss itself calls a pair mated, or None
+    where it has no such distance.
+    """
 
     loss: Loss
+    boundary: Callable[[], float | None]
     variables: tuple[keras.Variable, ...] = ()
 
 
-def make_objective(recipe: Recipe, *, subjects: int, size: int) -> Objective:
-    """Return the loss that *recipe* names, for *subjects* people and embeddings of *size*.
+def make_objective(recipe: Recipe, subjects: IntArray, core: keras.Model) -> Objective:
+    """Return the loss that *recipe* names, for people numbered *subjects* and *core*'s embeddings.
 
     Raises:
         ConfigError: if there is no such loss.
     """
     if recipe.loss not in LOSSES:
         raise ConfigError(f"loss = {recipe.loss!r}; expected one of {', '.join(LOSSES)}")
-    return LOSSES[recipe.loss](recipe, subjects, size)
+    return LOSSES[recipe.loss](recipe, int(subjects.max()) + 1, core.output_shape[-1])
 
 
 def _contrastive(recipe: Recipe, _subjects: int, _size: int) -> Objective:
     def loss(embeddings: Tensor, _numbers: Tensor, pairs: Tensor, mated: Tensor) -> Tensor:
         return contrastive(_pair_distances(embeddings, pairs), mated, recipe.margin)
 
-    return Objective(loss)
+    return Objective(loss, lambda: recipe.margin / 2)
 
 
 def _sigmoid_bce(_recipe: Recipe, _subjects: int, _size: int) -> Objective:
@@ -77,7 +83,7 @@ def _sigmoid_bce(_recipe: Recipe, _subjects: int, _size: int) -> Objective:
         logits = offset - slope * _pair_distances(embeddings, pairs)
         return ops.mean(ops.binary_crossentropy(mated, logits, from_logits=True))
 
-    return Objective(loss, (slope, offset))
+    return Objective(loss, lambda: float(offset / slope), (slope, offset))
 
 
 def _triplet(recipe: Recipe, *, semi_hard: bool) -> Objective:
@@ -109,7 +115,7 @@ def _triplet(recipe: Recipe, *, semi_hard: bool) -> Objective:
         losses = ops.maximum(distances - chosen + recipe.margin, 0.0) * mates
         return ops.sum(losses) / ops.maximum(ops.sum(mates), 1.0)
 
-    return Objective(loss)
+    return Objective(loss, lambda: None)
 
 
 def _margin_softmax(recipe: Recipe, subjects: int, size: int) -> Objective:
@@ -128,7 +134,7 @@ def _margin_softmax(recipe: Recipe, subjects: int, size: int) -> Objective:
         logits = recipe.scale * (cosines - margins)
         return ops.mean(ops.sparse_categorical_crossentropy(numbers, logits, from_logits=True))
 
-    return Objective(loss, (centres,))
+    return Objective(loss, lambda: None, (centres,))
 
 
 def _pair_distances(embeddings: Tensor, pairs: Tensor) -> Tensor:

@@ -155,7 +155,8 @@ def compare_all(embeddings: FloatArray, subjects: IntArray) -> Comparisons:
 def unit_rows(embeddings: FloatArray) -> FloatArray:
     """Return *embeddings* (N, D) scaled to unit length; rows of zeros stay zeros."""
     norms = np.linalg.norm(embeddings, axis=1, keepdims=True)
-    return (embeddings / np.maximum(norms, 1e-12)).astype(np.float32)
+    unit: FloatArray = (embeddings / np.maximum(norms, 1e-12)).astype(np.float32)
+    return unit
 
 
 def open_set_rates(searches: FloatArray, mates: IntArray, threshold: float) -> tuple[float, float]:

@@ -102,7 +102,109 @@ def _att_core(shape: tuple[int, ...], dropout: tuple[float, ...]) -> keras.Model
     return keras.Sequential(layers, name="core")
 
 
+def _half_grey_stem() -> keras.Model:
+    """Return 56x56 grey: the whole crop at half its size."""
+    import keras
+
+    crops = keras.Input((CROP_SIZE_PX, CROP_SIZE_PX, 3))
+    return keras.Model(crops, keras.layers.AveragePooling2D(2)(_grey(crops)), name="stem")
+
+
+def _plain_core(shape: tuple[int, ...], dropout: tuple[float, ...]) -> keras.Model:
+    """Return four blocks of convolution, batch normalisation and pooling: for some dozen people.
+
+    *dropout* holds one rate, before the embedding.
+    """
+    import keras
+
+    layers = [keras.Input(shape), keras.layers.Rescaling(1 / 64, offset=-2)]
+    for filters in (16, 32, 64, 128):
+        layers += [
+            keras.layers.Conv2D(filters, 3, padding="same", use_bias=False),
+            keras.layers.BatchNormalization(momentum=0.95),
+            keras.layers.MaxPooling2D(2),
+            keras.layers.ReLU(),
+        ]
+    layers += [
+        keras.layers.Flatten(),
+        keras.layers.Dropout(dropout[0] if dropout else 0.0),
+        keras.layers.Dense(128, use_bias=False, name="embedding"),
+    ]
+    return keras.Sequential(layers, name="core")
+
+
+def _olivetti_stem() -> keras.Model:
+    """Return 64x64 grey, the size of the Olivetti faces."""
+    import keras
+
+    crops = keras.Input((CROP_SIZE_PX, CROP_SIZE_PX, 3))
+    return keras.Model(crops, keras.layers.Resizing(64, 64)(_grey(crops)), name="stem")
+
+
+def _olivetti_core(shape: tuple[int, ...], dropout: tuple[float, ...]) -> keras.Model:
+    """Return three blocks of convolution, pooling, dropout and a dense embedding of 128.
+
+    The source does not state the filters: 8, 16, 32 are ours.
+    """
+    import keras
+
+    rates = iter((*dropout, 0.0, 0.0, 0.0))
+    layers = [keras.Input(shape), keras.layers.Rescaling(1 / 255)]
+    for filters in (8, 16, 32):
+        layers += [
+            keras.layers.Conv2D(filters, 3, padding="same"),
+            keras.layers.MaxPooling2D(2),
+            keras.layers.ReLU(),
+            keras.layers.Dropout(next(rates)),
+        ]
+    layers += [keras.layers.Flatten(), keras.layers.Dense(128, name="embedding")]
+    return keras.Sequential(layers, name="core")
+
+
+def _half_colour_stem() -> keras.Model:
+    """Return 56x56 RGB: the whole crop at half its size."""
+    import keras
+
+    crops = keras.Input((CROP_SIZE_PX, CROP_SIZE_PX, 3))
+    return keras.Model(crops, keras.layers.AveragePooling2D(2)(crops), name="stem")
+
+
+def _digit_stem() -> keras.Model:
+    """Return 28x28 grey, the size of an MNIST digit."""
+    import keras
+
+    crops = keras.Input((CROP_SIZE_PX, CROP_SIZE_PX, 3))
+    return keras.Model(crops, keras.layers.AveragePooling2D(4)(_grey(crops)), name="stem")
+
+
+def _digit_core(shape: tuple[int, ...], _dropout: tuple[float, ...]) -> keras.Model:
+    """Return the encoder of the Keras site's example."""
+    import keras
+
+    return keras.Sequential(
+        [
+            keras.Input(shape),
+            keras.layers.Rescaling(1 / 255),
+            keras.layers.BatchNormalization(),
+            keras.layers.Conv2D(4, 5, activation="tanh"),
+            keras.layers.AveragePooling2D(2),
+            keras.layers.Conv2D(16, 5, activation="tanh"),
+            keras.layers.AveragePooling2D(2),
+            keras.layers.Flatten(),
+            keras.layers.BatchNormalization(),
+            keras.layers.Dense(10, activation="tanh", name="embedding"),
+        ],
+        name="core",
+    )
+
+
 ENCODERS: dict[
     str,
     tuple[Callable[[], keras.Model], Callable[[tuple[int, ...], tuple[float, ...]], keras.Model]],
-] = {"att": (_att_stem, _att_core)}
+] = {
+    "att": (_att_stem, _att_core),
+    "avengers": (_half_colour_stem, _plain_core),
+    "mnist": (_digit_stem, _digit_core),
+    "olivetti": (_olivetti_stem, _olivetti_core),
+    "plain": (_half_grey_stem, _plain_core),
+}

@@ -12,6 +12,7 @@ from train.datasets import READERS
 from train.evaluate import Verification, verify
 from train.fit import Watch, fit, seed_everything
 from train.framing import Crops, frame
+from train.losses import make_objective
 from train.material import material_of
 from train.metrics import compare_all, equal_error_rate
 from train.model import assemble, build, embed, shrink
@@ -32,12 +33,12 @@ def train(recipe: Recipe, directory: Path, out: Path, *, resume: bool = False) -
     """
     out.mkdir(parents=True, exist_ok=True)
     recipes.save(recipe, out / "recipe.json")
-    crops = frame(READERS[recipe.reader](directory), recipe.frames)
-    found = crops.index
-    _LOG.info("%d pictures of %d people", len(found.pictures), len(found.subjects))
-    own = PROTOCOLS[recipe.protocol](recipe, crops, out / "own-protocol", resume=resume)
+    index = READERS[recipe.reader](directory)
+    _LOG.info("%d pictures of %d people", len(index.pictures), len(index.subjects))
+    own = PROTOCOLS[recipe.protocol](recipe, index, out / "own-protocol", resume=resume)
+    crops = frame(index, recipe.frames)
     split = split_subjects(
-        found.subjects,
+        crops.index.subjects,
         validated=recipe.validated,
         tested=recipe.tested,
         fold=recipe.fold,
@@ -59,11 +60,13 @@ def train(recipe: Recipe, directory: Path, out: Path, *, resume: bool = False) -
 def fit_encoder(
     recipe: Recipe, fitted: Crops, watched: Crops, run: Path, *, resume: bool = False
 ) -> keras.Model:
-    """Fit the recipe's encoder on *fitted*, keeping the weights best on *watched*, if anybody is."""
+    """Fit the recipe's encoder on *fitted*, keeping what is best on *watched*, if anybody is."""
     seed_everything(recipe.seed)
     stem, core = build(recipe.encoder, recipe.dropout)
     watch = error_watch(stem, watched) if watched.index.pictures else None
-    fit(core, recipe, material_of(recipe, stem, fitted), watch, run, resume=resume)
+    material = material_of(recipe, stem, fitted)
+    objective = make_objective(recipe, material.subjects, core)
+    fit(core, objective, recipe, material, watch=watch, run=run, resume=resume)
     return assemble(stem, core)
 
 
@@ -94,8 +97,8 @@ def honest_lines(honest: Verification) -> list[str]:
     """Return what was measured on people held out, with what the count refuses."""
     eer = honest.equal_error_rate
     lines = [
-        f"on {honest.subjects} people that it never saw, {honest.pictures} pictures, "
-        f"{honest.mated:,} mated and {honest.nonmated:,} non-mated comparisons, by cosine",
+        f"encoder.keras on {honest.subjects} people that it never saw, by cosine",
+        f"  {honest.pictures} pictures, {honest.mated:,} mated and {honest.nonmated:,} other pairs",
         f"  EER {eer.rate:.2%} (95 % interval {eer.low:.2%} to {eer.high:.2%})",
     ]
     lines += [f"  TAR {value:.2%} at FMR {rate}" for rate, value in honest.tar.items()]

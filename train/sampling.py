@@ -138,6 +138,22 @@ def split_pairs(pairs: Pairs, *, seed: int) -> tuple[Pairs, Pairs, Pairs]:
     )
 
 
+def split_pictures(subjects: IntArray, *, seed: int) -> tuple[IntArray, IntArray]:
+    """Split by picture, as articles with train/ and test/ folders do: 3 of 4 of each subject.
+
+    Returns:
+        The numbers of the pictures fitted on, and of those tested: other pictures, same people.
+    """
+    rng = np.random.default_rng(seed)
+    fitted, tested = [], []
+    for subject in np.unique(subjects):
+        pictures = rng.permutation(np.flatnonzero(subjects == subject))
+        kept = -(-3 * len(pictures) // 4)
+        fitted += list(pictures[:kept])
+        tested += list(pictures[kept:])
+    return np.sort(np.array(fitted, np.int64)), np.sort(np.array(tested, np.int64))
+
+
 def pair_batches(
     pairs: Pairs, subjects: IntArray, *, batch: int, seed: int, epoch: int
 ) -> Iterator[Batch]:

@@ -38,9 +38,10 @@ def annotate(step: Step, moment: Moment) -> PixelArray:
     # Sensor noise would take most of the film's bits and of the encoder's time.
     picture = cv2.GaussianBlur(picture, (0, 0), 0.9)
     canvas = np.full((picture_px + _STRIP_PX, _WIDTH_PX, 3), _PAPER, dtype=np.uint8)
-    canvas[:picture_px] = picture[..., ::-1]
-    _draw_faces(canvas[:picture_px], step, moment, scale)
-    _draw_strip(canvas[picture_px:], moment)
+    # The strip is above, for a browser lays its controls over the lower edge.
+    canvas[_STRIP_PX:] = picture[..., ::-1]
+    _draw_strip(canvas[:_STRIP_PX], moment)
+    _draw_faces(canvas[_STRIP_PX:], step, moment, scale)
     return canvas
 
 

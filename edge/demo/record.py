@@ -10,7 +10,7 @@ import cv2
 from edge.demo.film import Film, annotate
 from edge.demo.moment import Moment, moment_of
 from edge.pipeline import Step
-from edge.testing import RecordingRelay
+from edge.relay import Relay
 from edge.vocabulary import Outcome, PixelArray
 
 _MOST_STILLS = 24
@@ -31,7 +31,7 @@ class Recorder:
 
     Args:
         film: takes every annotated picture.
-        relay: the door's; what it was told is shown against the frames' own time.
+        relay: the door's; it must live in the frames' own time.
         names: subject id → name.
         visit_of: tells who is before the camera; empty for nobody.
         say: takes the live log, a line for every change of mind.
@@ -40,7 +40,7 @@ class Recorder:
     def __init__(
         self,
         film: Film,
-        relay: RecordingRelay,
+        relay: Relay,
         *,
         names: Mapping[str, str],
         visit_of: Callable[[Step], str],
@@ -48,12 +48,10 @@ class Recorder:
     ) -> None:
         self._film = film
         self._relay = relay
-        self._releases = 0
         self._names = names
         self._visit_of = visit_of
         self._say = say
         self._began_s: float | None = None
-        self._released_until_s = float("-inf")
         self.moments: list[Moment] = []
         self.stills: dict[str, Still] = {}
 
@@ -61,16 +59,13 @@ class Recorder:
         """Follow one frame."""
         now_s = step.frame.captured_at_s
         self._began_s = now_s if self._began_s is None else self._began_s
-        if len(self._relay.releases) > self._releases:
-            self._releases = len(self._relay.releases)
-            self._released_until_s = now_s + self._relay.releases[-1]
         moment = moment_of(
             step,
             at_s=now_s - self._began_s,
             film_s=self._film.next_s,
             visit=self._visit_of(step),
             names=self._names,
-            released=now_s < self._released_until_s,
+            released=self._relay.released,
         )
         picture = annotate(step, moment)
         self._film.add(picture, moment.at_s)
@@ -82,7 +77,8 @@ class Recorder:
         last = self.moments[-1] if self.moments else None
         if moment.visit and (last is None or last.visit != moment.visit):
             self._say(f"         -- {moment.visit} --")
-        if last is None or _gist(moment) != _gist(last):
+        decided = moment.outcome is not Outcome.WAIT
+        if last is None or decided or _gist(moment) != _gist(last):
             self._say(moment.line())
 
     def _keep(self, moment: Moment, picture: PixelArray) -> None:
@@ -100,7 +96,7 @@ class Recorder:
 
 def _gist(moment: Moment) -> tuple[object, ...]:
     """Return what makes a new line in the log when it changes."""
-    return moment.outcome, moment.reason, moment.granted, moment.hint, moment.released
+    return moment.reason, moment.hint, moment.released
 
 
 def _weight(moment: Moment) -> int:

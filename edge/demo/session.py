@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -26,7 +26,7 @@ from edge.gallery import GalleryStore
 from edge.pipeline import Door, Step, policy_from, watch
 from edge.service import open_encoder
 from edge.testing import RecordingRelay
-from edge.vocabulary import Embedding
+from edge.vocabulary import Embedding, Frame
 
 FILM_FILE, REPORT_FILE = "demo.webm", "report.html"
 
@@ -98,11 +98,37 @@ class Session:
             raise CameraError("the camera gave no frame; there is nothing to report")
 
 
+class FrameClock:
+    """A camera whose newest frame tells the time, so that a rendered second is a second.
+
+    Args:
+        camera: gives the frames.
+    """
+
+    def __init__(self, camera: Camera) -> None:
+        self._camera = camera
+        self._now_s = 0.0
+
+    def __call__(self) -> float:
+        """Return the time of the newest frame, in seconds."""
+        return self._now_s
+
+    def frames(self) -> Iterator[Frame]:
+        """Yield the camera's frames."""
+        for frame in self._camera.frames():
+            self._now_s = frame.captured_at_s
+            yield frame
+
+    def close(self) -> None:
+        """Close the camera."""
+        self._camera.close()
+
+
 @contextmanager
 def open_session(
     stages: Stages,
     camera: Camera,
-    enrolled: Mapping[str, Embedding],
+    enrolled: Mapping[str, Sequence[Embedding]],
     visit_of: Callable[[Step], str],
     out: Path,
 ) -> Iterator[Session]:
@@ -117,13 +143,13 @@ def open_session(
             closing(GalleryStore(folder / "gallery.sqlite", stages.embedder.model_id))
         )
         audit = stack.enter_context(closing(Audit(folder / "audit.sqlite")))
-        for name, embedding in enrolled.items():
-            gallery.enrol(name, [embedding])
-        relay = stack.enter_context(closing(RecordingRelay()))
+        for name, embeddings in enrolled.items():
+            gallery.enrol(name, embeddings)
+        clock = stack.enter_context(closing(FrameClock(camera)))
+        relay = stack.enter_context(closing(RecordingRelay(clock)))
         film = stack.enter_context(closing(Film(out / FILM_FILE)))
-        stack.enter_context(closing(camera))
         door = Door(
-            camera=camera,
+            camera=clock,
             detector=stages.detector,
             embedder=stages.embedder,
             gallery=gallery,

@@ -18,7 +18,7 @@ from edge.vocabulary import FloatArray, Frame, PixelArray
 
 FRAME_RATE_HZ = 15.0
 SIZE_PX = (640, 480)
-_WALK_S, _STAND_S, _LEAVE_S = 1.5, 2.4, 1.1
+_WALK_S, _STAND_S, _LEAVE_S = 1.5, 2.2, 1.1
 VISIT_S = _WALK_S + _STAND_S + _LEAVE_S
 _FAR_PX, _NEAR_PX = 52.0, 128.0  # face width where the walk begins and ends
 _FAR_Y_PX, _NEAR_Y_PX = 292.0, 214.0  # the camera hangs a little above head height
@@ -125,7 +125,7 @@ def _compose(scene: FloatArray, visit: Visit, at_s: float, seed: int) -> FloatAr
 
 
 def _pose(visit: Visit, since_s: float, seed: int) -> _Pose:
-    """Walk up for 1.5 s, stand and sway for 2.4 s, walk out of the picture for 1.1 s."""
+    """Walk up for 1.5 s, stand and sway for 2.2 s, walk out of the picture for 1.1 s."""
     side = 1.0 if visit.from_right else -1.0
     near = _ease(since_s / _WALK_S)
     gone = _ease((since_s - _WALK_S - _STAND_S) / _LEAVE_S, begin_only=True)

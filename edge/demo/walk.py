@@ -5,8 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from edge.demo import portraits
 from edge.demo.moment import Moment
+from edge.demo.portraits import (
+    ASTRONAUT,
+    Portrait,
+    astronaut,
+    astronaut_photo,
+    garage_photo,
+    stranger,
+)
 from edge.demo.record import visits_in
 from edge.demo.report import Report
 from edge.demo.session import FILM_FILE, Stages, facts, open_session, prepare, write_report
@@ -17,20 +24,19 @@ _PAUSE_S = 1.3  # with what is too far away to be found, longer than `visit_gap_
 # Chosen by eye before any score was seen: each is seen from the front, and 52 is, like the
 # astronaut, a smiling woman with short hair.
 _STRANGERS = (26, 52, 93)
-_NOTES = (
-    "Camera, detector, alignment, encoder, gallery, decision and audit are the ones that a door "
-    "runs. Only the frames are rendered, and the relay is one that records instead of driving a "
-    "pin.",
-    "The astronaut is one photograph: she is enrolled from it as it is, and rendered from it at "
-    "other sizes, angles, light, blur, noise and compression. That shows that the parts work "
-    "together. It is not evidence of accuracy: for that, see the threshold's error rates below "
-    "and measure on your own people (janus demo --faces, janus replay).",
-    "The strangers are real faces, but only 25 by 25 grey pixels each, enlarged and tinted; head "
-    "and shoulders around them are drawn. Three strangers who stay outside say little about "
-    "thousands.",
-    "A photograph held before the camera would pass as well: this door makes no claim about "
-    "presentation attacks.",
-)
+_NOTES = """\
+Camera, detector, alignment, encoder, gallery, decision and audit are those of a real door. Only \
+the frames are rendered, and the relay records what it is told instead of driving a pin.
+The astronaut is one photograph: she is enrolled from it as it is, and rendered from it at other \
+sizes, angles, light, blur, noise and compression. That the door knows her shows that the parts \
+work together; it is not evidence of accuracy. For that, see the error rates in the small print, \
+and measure on your own people (janus demo --faces, janus replay).
+The strangers are real faces of only 25 by 25 grey pixels, enlarged and tinted, on drawn heads and \
+shoulders. Three strangers who stay outside say little about thousands.
+Everybody here is a photograph, and the door did not mind: it makes no claim to tell pictures from \
+people.
+Photographs: scikit-image's astronaut (NASA), lfw_subset (Labeled Faces in the Wild) and \
+stereo_motorcycle (Middlebury 2014).""".splitlines()
 
 
 def run(stages: Stages, out: Path) -> int:
@@ -41,17 +47,17 @@ def run(stages: Stages, out: Path) -> int:
         DoorError: from whichever stage failed.
     """
     prepare(out)
-    reference = stages.enroller.embed(portraits.astronaut_photo())
-    print(f"{portraits.ASTRONAUT} is enrolled from one photograph")
+    reference = stages.enroller.embed(astronaut_photo())
+    print(f"{ASTRONAUT} is enrolled from one photograph")
     visits = plan()
-    camera = VisitorCamera(portraits.garage_photo(), visits, visits[-1].begins_s + VISIT_S + 1.0)
+    camera = VisitorCamera(garage_photo(), visits, visits[-1].begins_s + VISIT_S + 1.0)
 
     def visit_of(step: Step) -> str:
         visit = camera.visit_at(step.frame.captured_at_s)
         return visit.label if visit else ""
 
     print(f"rendering and watching {camera.frames_in_all} frames")
-    with open_session(stages, camera, {portraits.ASTRONAUT: reference}, visit_of, out) as session:
+    with open_session(stages, camera, {ASTRONAUT: [reference]}, visit_of, out) as session:
         session.run()
         recorder = session.recorder
         passed, verdict = judge(recorder.moments, visits)
@@ -82,10 +88,9 @@ _WIDTHS = (12, 9, 14, 14, 6, 24, 2)
 
 def plan() -> tuple[Visit, ...]:
     """Return who comes when: a stranger, the astronaut, and two strangers more."""
-    people = [
-        (f"stranger {n}", portraits.stranger(face), None) for n, face in enumerate(_STRANGERS, 1)
-    ]
-    people.insert(1, (portraits.ASTRONAUT, portraits.astronaut(), portraits.ASTRONAUT))
+    people: list[tuple[str, Portrait, str | None]]
+    people = [(f"stranger {n}", stranger(face), None) for n, face in enumerate(_STRANGERS, 1)]
+    people.insert(1, (ASTRONAUT, astronaut(), ASTRONAUT))
     return tuple(
         Visit(
             label=label,
@@ -119,7 +124,7 @@ def judge(moments: Sequence[Moment], visits: Sequence[Visit]) -> tuple[bool, str
 
 def _rows(moments: Sequence[Moment], visits: Sequence[Visit]) -> list[tuple[str, ...]]:
     expected = {each.label: each.expected for each in visits}
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for visit in visits_in(moments):
         wanted = (expected[visit.label],) if expected[visit.label] else ()
         door = f"let in as {', '.join(visit.granted)}" if visit.granted else "stayed locked"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import atexit
 import queue
+import subprocess
 import sys
+import textwrap
 import threading
 import time
 from concurrent.futures import Future
@@ -103,20 +105,20 @@ def test_a_slow_consumer_gets_the_newest_frame_only(driver):
 
 
 def test_a_frame_is_never_given_twice(driver):
-    camera = LiveCamera(driver, timeout_s=0.2)
+    camera = LiveCamera(driver, timeout_s=0.5)
     frames = camera.frames()
     driver.give(7)
     next(frames)
-    with pytest.raises(CameraError, match=r"gave no frame within 0.2 s; check the cable"):
+    with pytest.raises(CameraError, match=r"gave no frame within 0.5 s; check the cable"):
         next(frames)
     camera.close()
 
 
 def test_a_frame_that_aged_while_the_device_hung_is_not_given(driver):
     """The consumer was away; the last frame is older than the timeout, so it is no evidence."""
-    camera = LiveCamera(driver, timeout_s=0.1)
+    camera = LiveCamera(driver, timeout_s=0.3)
     driver.give(1)
-    time.sleep(0.15)
+    time.sleep(0.35)
     with pytest.raises(CameraError, match="gave no frame"):
         next(camera.frames())
     camera.close()
@@ -169,8 +171,8 @@ def test_closing_ends_a_waiting_consumer_and_the_thread(driver):
     camera.close()
     consumer.join(5)
     assert not consumer.is_alive()
-    assert driver.closed.is_set()
-    assert not camera._thread.is_alive()
+    assert driver.closed.wait(5)
+    wait_until(lambda: not camera._thread.is_alive())
 
 
 # A stand-in for picamera2 with the interface and the memory layouts of the real one.
@@ -245,7 +247,7 @@ def picamera2(monkeypatch):
 
 
 def pi(**changes):
-    return CameraConfig(**{"backend": "picamera2", "timeout_s": 0.3, **changes})
+    return CameraConfig(**{"backend": "picamera2", "timeout_s": 0.5, **changes})
 
 
 def test_a_red_card_before_the_pi_camera_is_red_in_the_frame(picamera2):
@@ -268,24 +270,26 @@ def test_a_pi_camera_that_never_answers_is_an_error_in_time_and_can_be_left(pica
     monkeypatch.setattr(picamera2, "fails", "hang")
     began_s = time.monotonic()
     camera = open_camera(pi())
-    with pytest.raises(CameraError, match=r"gave no frame within 0.3 s; .*rpicam-hello"):
+    with pytest.raises(CameraError, match=r"gave no frame within 0.5 s; .*rpicam-hello"):
         next(camera.frames())
-    assert time.monotonic() - began_s < 0.3 + SLACK_S
+    assert time.monotonic() - began_s < 0.5 + SLACK_S
     camera.close()
-    assert time.monotonic() - began_s < 0.6 + SLACK_S
+    assert time.monotonic() - began_s < 0.8 + SLACK_S
+    wait_until(lambda: picamera2.opened[0].flushed)  # the capture thread does not wait for ever
 
 
-def test_a_wedged_pi_camera_does_not_keep_the_program_from_exiting(picamera2, monkeypatch):
-    """picamera2 would close itself at exit, and wait there for ever."""
+def test_at_exit_the_live_camera_is_closed_in_bounded_time(picamera2, monkeypatch):
+    """picamera2 would close itself at exit, and a wedged camera would make it wait for ever."""
     registered = []
     monkeypatch.setattr(atexit, "register", registered.append)
     monkeypatch.setattr(
-        atexit, "unregister", lambda each: each in registered and registered.clear()
+        atexit, "unregister", lambda each: each in registered and registered.remove(each)
     )
     camera = open_camera(pi())
     assert picamera2.opened
-    assert registered == []
+    assert registered == [camera.close]
     camera.close()
+    assert registered == []
 
 
 def test_what_picamera2_raises_while_capturing_is_a_camera_error(picamera2, monkeypatch):
@@ -413,6 +417,29 @@ def test_a_network_camera_out_of_reach_is_an_error_that_keeps_the_password():
         open_camera(CameraConfig(backend="opencv", source=source, timeout_s=2.0))
     assert "secret" not in str(caught.value)
     assert time.monotonic() - began_s < 2.0 + SLACK_S
+
+
+def test_a_missing_camera_or_broken_film_is_told_in_our_words_only(tmp_path):
+    """OpenCV and FFmpeg would add lines of their own to standard error."""
+    (tmp_path / "notes.mp4").write_bytes(b"\0\0\0\x18ftypmp42" + bytes(500))
+    program = """
+        import sys
+        from edge.camera import open_camera
+        from edge.config import CameraConfig
+        from edge.errors import CameraError
+        for source in sys.argv[1:]:
+            try:
+                open_camera(CameraConfig(backend="opencv", source=source))
+            except CameraError:
+                print("refused")
+    """
+    sources = ["99", str(tmp_path / "notes.mp4"), "rtsp://127.0.0.1:9/stream"]
+    ended = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program), *sources],
+        capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    assert ended.stdout == "refused\n" * 3
+    assert ended.stderr == ""
 
 
 # Films

@@ -62,6 +62,13 @@ def test_references_come_back_bit_for_bit(store):
         np.testing.assert_array_equal(gallery.matrix[rows], expected)
 
 
+@pytest.mark.parametrize("length", [0.9991, 1.0009])
+def test_what_could_be_enrolled_can_be_loaded(store, length):
+    """One reference at the edge of what counts as unit length must not stop the door."""
+    store.enrol("Ada", [Embedding(np.full(32, length / 32**0.5, np.float32), MODEL)])
+    assert len(store.load().subject_ids) == 1
+
+
 def test_references_outlive_the_program(path):
     """What was enrolled is there after closing and opening."""
     with GalleryStore(path, MODEL) as store:
@@ -131,6 +138,18 @@ def test_an_unfit_reference_enrols_nothing(store, references):
         store.enrol("Ada", references)
     assert [person.name for person in store.people()] == ["Eve"]
     assert store.load().matrix.shape == (1, 32)
+
+
+def test_an_enrolment_that_fails_half_way_enrols_nothing(path, store):
+    """The disk may refuse at the third reference: neither subject nor the first two remain."""
+    with raw(path) as rows:
+        rows.execute("""CREATE TRIGGER refuse BEFORE INSERT ON reference
+            WHEN (SELECT count(*) FROM reference) = 2 BEGIN SELECT RAISE(ABORT, 'refused'); END""")
+    with pytest.raises(GalleryError, match="refused"):
+        store.enrol("Ada", [embedding(i) for i in range(4)])
+    assert store.people() == ()
+    with raw(path) as rows:
+        assert rows.execute("SELECT count(*) FROM reference").fetchone() == (0,)
 
 
 def test_people_are_listed_by_name_with_their_day(store):
@@ -239,6 +258,22 @@ def test_a_running_door_notices_what_another_program_enrols_and_forgets(path, st
     assert store.changed()
     assert store.load().subject_ids == ()
     assert not store.changed()
+
+
+def test_a_change_while_loading_is_noticed_at_the_next_question(path, store, monkeypatch):
+    """Whoever is enrolled or forgotten in that moment must not wait for the change after."""
+    decoded = GalleryStore._decoded
+
+    def decode_while_another_enrols(self, *found):
+        with GalleryStore(path, MODEL) as other:
+            other.enrol("Ada", [embedding(1)])
+        return decoded(self, *found)
+
+    monkeypatch.setattr(GalleryStore, "_decoded", decode_while_another_enrols)
+    assert store.load().subject_ids == ()
+    monkeypatch.undo()
+    assert store.changed()
+    assert len(store.load().subject_ids) == 1
 
 
 def test_a_store_notices_its_own_changes(store):

@@ -197,7 +197,7 @@ def test_a_png_with_one_flipped_bit_is_refused(tmp_path):
 def test_damage_anywhere_gives_a_picture_or_a_refusal_and_nothing_else(tmp_path, suffix):
     random = np.random.default_rng(RNG_SEED)
     whole = encode(suffix, photo())
-    for _ in range(60):
+    for _ in range(30):
         damaged = bytearray(whole)
         for at in random.integers(0, min(len(whole), 200), 3):
             damaged[at] = random.integers(0, 256)
@@ -275,6 +275,18 @@ def test_animated_files_are_refused_by_name(tmp_path):
 )
 def test_what_is_no_picture_is_refused_with_advice(tmp_path, encoded, says):
     assert says in refusal(write(tmp_path, "photo.jpg", encoded))
+
+
+def test_what_opencv_raises_or_gives_beyond_four_channels_is_a_picture_error(tmp_path, monkeypatch):
+    path = write(tmp_path, "p.png", encode(".png", photo()))
+    monkeypatch.setattr(cv2, "imdecode", lambda *_: np.zeros((4, 4, 5), np.uint8))
+    assert "5 channels" in refusal(path)
+
+    def broken(*_):
+        raise cv2.error
+
+    monkeypatch.setattr(cv2, "imdecode", broken)
+    assert "cannot be decoded" in refusal(path)
 
 
 def test_float_pictures_are_refused(tmp_path):

@@ -1,0 +1,260 @@
+"""Measure the eyes against YuNet and Haar: found, landmark error, false detections, time.
+
+    python bench/eyes.py [--limit 500] [--sets lfw,att] [--finder F.tflite --refiner R.tflite]
+
+Reference landmarks are YuNet's own (hand-made ones do not exist for these pictures), so its row
+shows 100 % by definition; errors are in % of the reference's eye distance. Of the sources that
+training uses, only what it leaves out is measured: the test part of `scenes`, every sixteenth crop.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+import numpy as np
+from eyes_sets import SETS, Sample, samples
+
+from edge.detect import Detector, HaarDetector, YunetDetector
+from edge.eyes import EyesDetector
+from edge.geometry import moved
+from edge.tflite import open_network
+from edge.vocabulary import FloatArray, PixelArray
+
+_ROOT = Path(__file__).parents[1]
+_YUNET_SCORE = 0.6
+_LARGE_ERROR = 0.08
+
+
+@dataclass
+class Tally:
+    """What one detector did on one set."""
+
+    targets: int = 0
+    found: int = 0
+    pictures: int = 0
+    false: int = 0
+    errors: list[float] = field(default_factory=list)
+    times_ms: list[float] = field(default_factory=list)
+    missed: list[str] = field(default_factory=list)
+
+    def line(self) -> str:
+        """Return the figures as columns."""
+        share = f"{100 * self.found / self.targets:6.2f}" if self.targets else "     –"
+        errors = np.array(self.errors) * 100
+        error = (
+            f"{errors.mean():6.2f} {np.percentile(errors, 99):6.1f}" if len(errors) else " " * 13
+        )
+        within = f"{100 * (errors <= 100 * _LARGE_ERROR).mean():6.2f}" if len(errors) else " " * 6
+        return (
+            f"{self.pictures:6d} {self.targets:7d} {share} {error} {within} "
+            f"{self.false / max(self.pictures, 1):7.3f} {np.median(self.times_ms):8.2f}"
+        )
+
+
+_HEADER = (
+    f"{'set':18} {'detector':8} {'photos':>6} {'faces':>7} {'found%':>6} {'error%':>6} {'p99%':>6} "
+    f"{'<=8%':>6} {'false/1':>7} {'ms':>8}"
+)
+
+
+def is_same(found: FloatArray, reference: FloatArray) -> bool:
+    """Tell whether two sets of landmarks are one face: near, and of like size."""
+    unit = size_of(reference)
+    apart = float(np.linalg.norm(found.mean(axis=0) - reference.mean(axis=0)))
+    return apart < 0.6 * unit and 0.5 < size_of(found) / unit < 2.0
+
+
+def size_of(landmarks: FloatArray) -> float:
+    """Return the larger of eye distance and eyes to mouth, in pixels."""
+    down = landmarks[3:].mean(axis=0) - landmarks[:2].mean(axis=0)
+    return float(max(np.hypot(*(landmarks[1] - landmarks[0])), np.hypot(*down)))
+
+
+def error_of(found: FloatArray, reference: FloatArray) -> float:
+    """Return the mean landmark error in eye distances of *reference*."""
+    eyes = np.linalg.norm(reference[1] - reference[0])
+    return float(np.linalg.norm(found - reference, axis=1).mean() / eyes)
+
+
+def measure(
+    name: str, detectors: dict[str, Detector], yunet: Detector, data: Path, limit: int
+) -> tuple[dict[str, Tally], dict[str, Tally]]:
+    """Return each detector's tally on the set *name*, and that of "janus" by group."""
+    tallies = {each: Tally() for each in detectors}
+    groups: dict[str, Tally] = defaultdict(Tally)
+    for sample in samples(name, data, limit):
+        reference = [each.landmarks for each in yunet.detect(sample.pixels)]
+        targets, others = _split(sample, reference)
+        for each, detector in detectors.items():
+            began = time.process_time()
+            found = [face.landmarks for face in detector.detect(sample.pixels)]
+            took_ms = 1e3 * (time.process_time() - began)
+            counted = [tallies[each]]
+            if each == "janus":
+                counted += [groups[group] for group in sample.groups]
+            for tally in counted:
+                tally.pictures += 1
+                tally.times_ms.append(took_ms)
+                _count(tally, found, targets, others, sample.name)
+    return tallies, groups
+
+
+def _split(
+    sample: Sample, reference: list[FloatArray]
+) -> tuple[list[FloatArray], list[FloatArray]]:
+    """Return the faces that must be found and those that may be."""
+    if sample.targets is not None:
+        return list(sample.targets), [*sample.others, *reference] if len(sample.targets) else []
+    if not reference:
+        return [], []
+    middle = np.array(sample.pixels.shape[1::-1]) / 2
+    nearest = min(reference, key=lambda each: float(np.hypot(*(each.mean(axis=0) - middle))))
+    return [nearest], reference
+
+
+def _count(
+    tally: Tally,
+    found: list[FloatArray],
+    targets: list[FloatArray],
+    others: list[FloatArray],
+    name: str,
+) -> None:
+    for target in targets:
+        tally.targets += 1
+        errors = [error_of(each, target) for each in found if is_same(each, target)]
+        if errors:
+            tally.found += 1
+            tally.errors.append(min(errors))
+        else:
+            tally.missed.append(name)
+    tally.false += sum(
+        not any(is_same(each, known) for known in [*targets, *others]) for each in found
+    )
+
+
+def equivariance(janus: Detector, pictures: Sequence[PixelArray]) -> list[str]:
+    """Return a line for each turn and scale: how far landmarks stay from moving with a picture."""
+    lines = []
+    for roll_deg, scale in [
+        (0, 0.5),
+        (0, 2.0),
+        (10, 1.0),
+        (-20, 1.0),
+        (20, 0.5),
+        (20, 2.0),
+        (7, 0.8),
+    ]:
+        residuals, lost = [], 0
+        for pixels in pictures:
+            before = janus.detect(pixels)
+            if not before:
+                continue
+            height, width = pixels.shape[:2]
+            side = math.ceil(scale * math.hypot(height, width))
+            transform = cv2.getRotationMatrix2D((width / 2, height / 2), roll_deg, scale)
+            transform[:, 2] += np.array([side / 2 - width / 2 + 3.3, side / 2 - height / 2 - 5.7])
+            turned = cv2.warpAffine(pixels, transform, (side, side), flags=cv2.INTER_AREA)
+            wanted = moved(before[0].landmarks, transform.astype(np.float32))
+            after = [each.landmarks for each in janus.detect(np.asarray(turned, np.uint8))]
+            errors = [error_of(each, wanted) for each in after if is_same(each, wanted)]
+            residuals += [min(errors)] if errors else []
+            lost += not errors
+        lines.append(
+            f"roll {roll_deg:4d}°, scale {scale:3.1f}: residual {100 * np.mean(residuals):5.2f} % "
+            f"of the eye distance, {lost} of {lost + len(residuals)} lost"
+        )
+    return lines
+
+
+def frame_times(
+    detectors: dict[str, Callable[[PixelArray], object]], pictures: Sequence[PixelArray]
+) -> dict[str, float]:
+    """Return each one's median ms on 640x480 frames, interleaved, one thread."""
+    frames = [np.asarray(cv2.resize(each, (640, 480)), np.uint8) for each in pictures]
+    times: dict[str, list[float]] = defaultdict(list)
+    for frame in frames:
+        for name, detect in detectors.items():
+            began = time.process_time()
+            detect(frame)
+            times[name].append(1e3 * (time.process_time() - began))
+    return {name: float(np.median(each)) for name, each in times.items()}
+
+
+def main() -> None:
+    """Print every figure of the eyes."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, default=_ROOT.parent / "shared" / "data")
+    parser.add_argument(
+        "--yunet", type=Path, default=_ROOT.parent / "shared/peers/yunet_n_640_640.onnx"
+    )
+    parser.add_argument("--finder", type=Path, default=_ROOT / "edge/model/finder.tflite")
+    parser.add_argument("--refiner", type=Path, default=_ROOT / "edge/model/refiner.tflite")
+    parser.add_argument("--score", type=float, default=0.5, help="lowest score of our faces")
+    parser.add_argument("--limit", type=int, default=1_000_000, help="pictures a set, at most")
+    parser.add_argument("--sets", default=",".join(SETS), help="names with commas between")
+    parser.add_argument("--only", action="store_true", help="leave out YuNet and Haar")
+    parser.add_argument("--missed", action="store_true", help="name the pictures that we miss")
+    given = parser.parse_args()
+    cv2.setNumThreads(1)
+
+    finder = open_network(given.finder.read_bytes(), "finder")
+    refiner = open_network(given.refiner.read_bytes(), "refiner")
+    janus = EyesDetector(finder, refiner, smallest_face_px=0, score=given.score)
+    yunet = YunetDetector(given.yunet, 1, _YUNET_SCORE)
+    haar = HaarDetector(40)
+    detectors: dict[str, Detector] = {"janus": janus}
+    if not given.only:
+        detectors |= {"yunet": yunet, "haar": haar}
+
+    by_group: dict[str, Tally] = {}
+    print(_HEADER)
+    for name in given.sets.split(","):
+        tallies, groups = measure(name, detectors, yunet, given.data, given.limit)
+        for each, tally in tallies.items():
+            print(f"{name:18} {each:8} {tally.line()}", flush=True)
+        by_group |= groups
+        if given.missed:
+            print("  missed:", " ".join(tallies["janus"].missed[:40]))
+    if by_group:
+        print("\njanus by group, worst first\n" + _HEADER)
+        for name, tally in sorted(
+            by_group.items(), key=lambda item: item[1].found / item[1].targets
+        ):
+            print(f"{name[:27]:27} {tally.line()}")
+
+    pictures = [each.pixels for each in samples("scenes", given.data, 60)]
+    print("\nequivariance, scenes and FRLL")
+    portraits = [each.pixels for each in samples("frll", given.data, 30)]
+    print("\n".join(equivariance(janus, [*pictures[:30], *portraits])))
+
+    bare = cv2.CascadeClassifier(cv2.data.haarcascades + "haarcascade_frontalface_default.xml")
+    crop = np.zeros(refiner.input_shape, np.uint8)
+    times = frame_times(
+        {
+            "janus": janus.detect,
+            "janus refiner, one face": lambda _frame: (refiner.run(crop), refiner.run(crop)),
+            "yunet": YunetDetector(given.yunet, 1, _YUNET_SCORE).detect,
+            "haar with landmarks": haar.detect,
+            "bare haar search": lambda frame: bare.detectMultiScale(
+                cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), 1.1, 5, minSize=(40, 40)
+            ),
+        },
+        pictures,
+    )
+    print("\n640x480 frames, one thread, median ms of CPU")
+    for name, took_ms in times.items():
+        print(
+            f"{name:24} {took_ms:7.2f} ms  {took_ms / times['yunet']:5.2f} of YuNet  "
+            f"{took_ms / times['bare haar search']:5.2f} of bare Haar"
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,109 @@
+"""The whole conversion, refusing what must not reach a door."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+pytest.importorskip("tensorflow", reason="needs the workstation extra")
+
+from convert.conversion import convert
+from convert.encoder import check_tensors, load_encoder
+from convert.layers import culprit, layer_errors
+from convert.quantize import float_encoder
+from edge.errors import BundleError
+from train.errors import TooFewComparisonsError
+
+pytestmark = pytest.mark.tf
+
+
+@pytest.fixture(scope="module")
+def sabotaged(tmp_path_factory, toy_encoder):
+    """An encoder in which one channel is 200 times louder than the others."""
+    path = tmp_path_factory.mktemp("sabotaged") / "encoder.keras"
+    toy_encoder(loudness=200.0).save(path)
+    return path
+
+
+def test_sabotaged_encoder_fails_with_the_layer_and_writes_nothing(sabotaged, photos, tmp_path):
+    with pytest.raises(BundleError, match=r"mean cosine .* below 0\.99.* layer loud\w*/") as caught:
+        convert(sabotaged, photos, tmp_path / "bundle", fmr=0.1, name=None, force=False)
+    assert caught.value.exit_code == 3
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_forced_bundle_says_that_it_failed(sabotaged, photos, tmp_path):
+    made = convert(sabotaged, photos, tmp_path / "bundle", fmr=0.1, name="bad", force=True)
+    written = json.loads((tmp_path / "bundle" / "manifest.json").read_text())
+    assert written["parity"]["passed"] == 0.0
+    assert written["parity"]["cosine_mean"] < 0.99
+    assert made.parity.failures
+
+
+def test_too_few_people_are_refused_before_anything_takes_long(sabotaged, photos, tmp_path):
+    with pytest.raises(TooFewComparisonsError, match="takes 46 subjects"):
+        convert(sabotaged, photos, tmp_path / "bundle", fmr=1e-3, name=None, force=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_target_that_is_no_bundle_is_refused_before_anything_takes_long(sabotaged, photos):
+    with pytest.raises(BundleError, match="no part of a bundle"):
+        convert(sabotaged, photos, photos, fmr=0.1, name=None, force=False)
+
+
+def test_sound_network_loses_little_in_every_layer(encoder, int8_bytes, crops):
+    errors = layer_errors(float_encoder(encoder), int8_bytes, crops[:4])
+    assert len(errors) == 7
+    assert max(each.lost for each in errors) < 0.02
+
+
+def test_no_layers_have_no_culprit():
+    assert culprit(()) is None
+
+
+def test_missing_encoder_is_refused(tmp_path):
+    with pytest.raises(BundleError, match=r"there is no .*encoder\.keras"):
+        load_encoder(tmp_path)
+
+
+def test_file_that_is_no_keras_model_is_refused(tmp_path):
+    (tmp_path / "encoder.keras").write_bytes(b"PK\x03\x04 cut off")
+    with pytest.raises(BundleError, match="no Keras encoder that can be loaded"):
+        load_encoder(tmp_path)
+
+
+@pytest.mark.parametrize("size", [96, 160])
+def test_encoder_of_another_geometry_is_refused(tmp_path, size):
+    import keras
+
+    model = keras.Sequential([keras.Input((size, size, 3)), keras.layers.Flatten()])
+    with pytest.raises(BundleError, match=rf"{size}, {size}, 3\).* an encoder maps"):
+        check_tensors(model, tmp_path)
+
+
+def test_encoder_with_several_outputs_is_refused(tmp_path):
+    import keras
+
+    crop = keras.Input((112, 112, 3))
+    flat = keras.layers.Flatten()(crop)
+    with pytest.raises(BundleError, match="an encoder maps"):
+        check_tensors(keras.Model(crop, [flat, flat]), tmp_path)
+
+
+def test_embeddings_that_are_zero_are_refused(toy_encoder, crops):
+    import keras
+
+    from convert.encoder import embed_float
+
+    dead = toy_encoder(keras.layers.Rescaling(0.0))
+    with pytest.raises(BundleError, match="zero or not finite"):
+        embed_float(dead, crops[:2])
+
+
+def test_float_embeddings_have_unit_length(encoder, crops):
+    from convert.encoder import embed_float
+
+    norms = np.linalg.norm(embed_float(encoder, crops), axis=1)
+    np.testing.assert_allclose(norms, 1.0, atol=1e-6)
