@@ -10,7 +10,7 @@ import numpy as np
 
 from convert.calibrate import Calibration, calibrate, check_support
 from convert.encoder import embed_float, load_encoder
-from convert.layers import LayerError, culprit, layer_errors
+from convert.layers import layer_errors, where_lost
 from convert.package import check_target, write_bundle
 from convert.parity import Parity, agreement, compare_decisions, spread
 from convert.pictures import CalibrationPictures, evenly, read_index, read_pictures
@@ -84,27 +84,14 @@ def convert(
         versions=versions(),
     )
     if not parity.passed and not force:
-        lost_in = culprit(
-            layer_errors(float_encoder(model), encoder, pictures.representative[:LAYER_PICTURES])
+        some = pictures.representative[:LAYER_PICTURES]
+        raise BundleError(
+            f"int8 is not near enough to float: {'; '.join(parity.failures)}. "
+            f"{where_lost(layer_errors(float_encoder(model), encoder, some))} Also try pictures "
+            "like the door's for --calibration; --force writes a bundle that no door opens"
         )
-        raise BundleError(_why_failed(parity, lost_in))
     write_bundle(out, manifest, encoder)
     return Conversion(manifest, parity, point, pictures)
-
-
-def _why_failed(parity: Parity, lost_in: LayerError | None) -> str:
-    """Say which limits are missed, which layer lost it, and what to try."""
-    where = ""
-    if lost_in is not None:
-        where = (
-            f" Most is lost in layer {lost_in.layer}: {lost_in.lost:.1%} of a channel's energy on "
-            f"average, the loudest channel being {lost_in.loudness:,.3g} times the median one."
-        )
-    return (
-        f"int8 is not near enough to float: {'; '.join(parity.failures)}.{where} Try pictures like "
-        "the door's for --calibration, BatchNormalization and ReLU6 around that layer, or weight "
-        "decay; --force writes a bundle that no door opens"
-    )
 
 
 def _check_counts(numbers: IntArray, fmr: float) -> None:

@@ -157,7 +157,7 @@ def _failures(found: Agreement, spread: float) -> list[str]:
         if not value >= least
     ]
     error = 1 - found.cosine_mean
-    if not error <= MOST_ERROR_OF_SPREAD * spread:
+    if not sentences and not error <= MOST_ERROR_OF_SPREAD * spread:
         sentences.append(
             f"{found.runtime}: int8 moves an embedding by {error:.2g} (1 - cosine) where two "
             f"pictures differ by {spread:.2g} on average; the network tells faces too little apart"

@@ -147,16 +147,15 @@ def open_embedder(
         raise BundleError("the encoder is no TFLite file; convert the model again")
     try:
         interpreter_class = importlib.import_module(RUNTIMES[name]).Interpreter
-    except (ImportError, AttributeError) as exc:
-        # AttributeError: tflite-runtime 2.14 was built for numpy 1 and fails so beside numpy 2.
+        interpreter = interpreter_class(model_content=encoder, num_threads=threads)
+        interpreter.allocate_tensors()
+        return TfliteEmbedder(interpreter, model_id)
+    except (ImportError, SystemError) as exc:
+        # SystemError: so tflite-runtime 2.14, built for numpy 1, ends beside numpy 2.
         raise ConfigError(
             f"[encoder] runtime = {name!r} is installed but does not start ({exc}); "
             f"run: {_INSTALL[name]}, or choose another runtime"
         ) from exc
-    try:
-        interpreter = interpreter_class(model_content=encoder, num_threads=threads)
-        interpreter.allocate_tensors()
-        return TfliteEmbedder(interpreter, model_id)
     except (RuntimeError, ValueError) as exc:
         raise BundleError(f"{name} refuses the encoder: {exc}; convert the model again") from exc
 

@@ -6,6 +6,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from edge.command import Command
+from train.readers import READERS
 from train.recipes import RECIPES, resolve
 
 _NEEDS = ("tensorflow", "keras")
@@ -53,6 +54,88 @@ def _train(arguments: Namespace) -> int:
     return 0
 
 
+def _evaluate_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "encoder", type=Path, help="a run, an encoder.keras, a bundle, or a peer's ONNX file"
+    )
+    parser.add_argument(
+        "--data", required=True, type=Path, metavar="DIR", dest="pictures", help="the pictures"
+    )
+    parser.add_argument(
+        "--layout",
+        default="folder",
+        choices=sorted(READERS),
+        help="how the pictures are laid out (default: folder, one per person)",
+    )
+    parser.add_argument(
+        "--frames",
+        default="aligned",
+        choices=("whole", "centre", "aligned"),
+        help="whole for pictures that are 112x112 crops already (default: aligned)",
+    )
+    parser.add_argument(
+        "--subjects", nargs="+", metavar="NAME", help="measure these people only (default: all)"
+    )
+    parser.add_argument("--pairs", type=Path, help="LFW's pairs.txt: adds its 10-fold accuracy")
+    parser.add_argument("--report", type=Path, metavar="HTML", help="write a page with pictures")
+
+
+def _evaluate(arguments: Namespace) -> int:
+    from train.measure import measure  # noqa: PLC0415 - it imports TensorFlow when it runs
+
+    measure(
+        arguments.encoder,
+        arguments.pictures,
+        layout=arguments.layout,
+        frames=arguments.frames,
+        subjects=arguments.subjects,
+        pairs=arguments.pairs,
+        report=arguments.report,
+    )
+    return 0
+
+
+def _label_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("encoder", type=Path, help="a run, an encoder.keras, or a bundle")
+    parser.add_argument("photo", type=Path, help="a photo of several people")
+    parser.add_argument(
+        "--database", required=True, type=Path, metavar="DIR", help="NAME.jpg, one of each person"
+    )
+    parser.add_argument(
+        "--threshold", required=True, type=float, help="lowest cosine that is a match, -1 to 1"
+    )
+    parser.add_argument("--out", required=True, type=Path, metavar="PNG", help="the labelled photo")
+
+
+def _label(arguments: Namespace) -> int:
+    from train.label import label  # noqa: PLC0415 - it imports TensorFlow when it runs
+
+    label(
+        arguments.encoder,
+        arguments.photo,
+        database=arguments.database,
+        threshold=arguments.threshold,
+        out=arguments.out,
+    )
+    return 0
+
+
+def _prepare_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("photos", type=Path, help="one folder per person with photos in it")
+    parser.add_argument(
+        "--out", required=True, type=Path, metavar="DIR", help="where the crops go; made if missing"
+    )
+
+
+def _prepare(arguments: Namespace) -> int:
+    from train.prepare import prepare  # noqa: PLC0415 - it opens the detector when it runs
+
+    crops, refused = prepare(arguments.photos, arguments.out)
+    print(f"{crops} crops in {arguments.out}, {refused} photos refused", end="")
+    print(f"; see {arguments.out / 'refused.png'}" if refused else "")
+    return 0
+
+
 COMMANDS = (
     Command(
         name="train",
@@ -60,6 +143,33 @@ COMMANDS = (
         example="janus train --recipe att --data att-faces --out runs/att",
         add_arguments=_train_arguments,
         run=_train,
+        needs=_NEEDS,
+        extra="workstation",
+    ),
+    Command(
+        name="evaluate",
+        summary="measure any encoder on pictures of people: error rates with their evidence",
+        example="janus evaluate runs/att --data photos --report runs/att/photos.html",
+        add_arguments=_evaluate_arguments,
+        run=_evaluate,
+        needs=_NEEDS,
+        extra="workstation",
+    ),
+    Command(
+        name="label",
+        summary="name the people in a group photo after a folder with one photo each",
+        example="janus label runs/avengers us.jpg --database faces --threshold 0.6 --out us.png",
+        add_arguments=_label_arguments,
+        run=_label,
+        needs=_NEEDS,
+        extra="workstation",
+    ),
+    Command(
+        name="prepare",
+        summary="cut photos of people into the aligned crops that training takes",
+        example="janus prepare photos --out crops",
+        add_arguments=_prepare_arguments,
+        run=_prepare,
         needs=_NEEDS,
         extra="workstation",
     ),

@@ -194,10 +194,10 @@ def honest_lines(found: Verification) -> list[str]:
     """Return what was measured, with what the count refuses."""
     eer = found.equal_error_rate
     lines = [
-        f"{found.subjects} people, {found.pictures} pictures: {found.mated:,} mated and "
-        f"{found.nonmated:,} non-mated comparisons, by cosine",
-        f"  EER {eer.rate:.2%} (95 % interval {eer.low:.2%} to {eer.high:.2%}), "
-        f"AUC {found.area_under_roc:.4f}",
+        f"{found.subjects} people, {found.pictures} pictures, compared by cosine:",
+        f"  {found.mated:,} mated and {found.nonmated:,} non-mated comparisons",
+        f"  EER {eer.rate:.2%} (95 % interval {eer.low:.2%} to {eer.high:.2%})",
+        f"  AUC {found.area_under_roc:.4f}",
     ]
     lines += [
         f"  TAR {value:.2%} at FMR {rate}, threshold {found.threshold[rate]:.3f}"

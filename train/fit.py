@@ -21,8 +21,8 @@ from edge.errors import ConfigError
 from edge.vocabulary import FloatArray
 from train.augment import augmentation
 from train.errors import DivergedError
+from train.feed import Feed
 from train.losses import Objective
-from train.material import Material
 from train.recipes import Recipe
 from train.sampling import Batch
 
@@ -56,7 +56,7 @@ def fit(
     core: keras.Model,
     objective: Objective,
     recipe: Recipe,
-    material: Material,
+    feed: Feed,
     *,
     watch: Watch | None,
     run: Path,
@@ -74,11 +74,11 @@ def fit(
     import tensorflow as tf
     from tqdm import tqdm  # noqa: PLC0415 - an optional extra
 
-    optimizer = make_optimizer(recipe, material.steps)
+    optimizer = make_optimizer(recipe, feed.steps)
     fitted = [*core.trainable_variables, *objective.variables]
     optimizer.build(fitted)
     augment = augmentation(recipe.augment)
-    bank = tf.constant(material.pictures)
+    bank = tf.constant(feed.pictures)
 
     # Batches differ in size: each picture is embedded once a step, however many pairs it is in.
     @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
@@ -100,8 +100,8 @@ def fit(
     if resume and checkpoint.is_file():
         history, best = restore(checkpoint, state, recipe)
     bar = tqdm(
-        total=recipe.epochs * material.steps,
-        initial=len(history) * material.steps,
+        total=recipe.epochs * feed.steps,
+        initial=len(history) * feed.steps,
         desc=run.name,
         unit="step",
         mininterval=1.0,
@@ -109,11 +109,11 @@ def fit(
     with bar:
         for epoch in range(len(history), recipe.epochs):
             started_s, losses = time.monotonic(), []
-            for number, batch in enumerate(material.batches(epoch)):
+            for number, batch in enumerate(feed.batches(epoch)):
                 loss = float(step(batch.pictures, batch.subjects, batch.pairs, batch.mated))
                 if not math.isfinite(loss):
                     where = f"epoch {epoch + 1}, step {number + 1}"
-                    raise _diverged(where, loss, batch, material, recipe.learning_rate)
+                    raise _diverged(where, loss, batch, feed, recipe.learning_rate)
                 losses.append(loss)
                 bar.update()
             entry = {"epoch": epoch + 1, "loss": float(np.mean(losses))}
@@ -197,10 +197,8 @@ def _lowest(history: list[dict[str, float]], name: str) -> float:
     return min((each[name] for each in history), default=math.inf)
 
 
-def _diverged(
-    where: str, loss: float, batch: Batch, material: Material, rate: float
-) -> DivergedError:
-    shown = ", ".join(material.paths[at] for at in batch.pictures[:8])
+def _diverged(where: str, loss: float, batch: Batch, feed: Feed, rate: float) -> DivergedError:
+    shown = ", ".join(feed.paths[at] for at in batch.pictures[:8])
     return DivergedError(
         f"the loss became {loss} at {where}; the batch's pictures: "
         f"{shown}{' …' if len(batch.pictures) > 8 else ''}. Try a lower learning rate "  # noqa: PLR2004

@@ -7,17 +7,19 @@ These figures are about people who were all trained on. They are never the figur
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from edge.vocabulary import FloatArray
+from train import figures
 from train.datasets import Index
+from train.feed import draw_pairs, feed_of
 from train.fit import Watch, fit, seed_everything
 from train.framing import Crops, frame
 from train.losses import contrastive, make_objective
-from train.material import draw_pairs, material_of
 from train.model import build, embed, shrink
 from train.recipes import Recipe
 from train.sampling import Pairs, drawn_pairs, split_pairs, split_pictures
@@ -25,10 +27,21 @@ from train.sampling import Pairs, drawn_pairs, split_pairs, split_pictures
 if TYPE_CHECKING:
     import keras
 
-Figures = dict[str, float]
+_SHOWN = 16
 
 
-def pair_protocol(recipe: Recipe, index: Index, run: Path, *, resume: bool) -> Figures:
+@dataclass(frozen=True, slots=True)
+class Own:
+    """Figures by the source's own protocol, and its pictures with captions."""
+
+    figures: dict[str, float]
+    pictures: tuple[tuple[str, bytes], ...] = ()
+
+
+Protocol = Callable[..., Own]
+
+
+def pair_protocol(recipe: Recipe, index: Index, run: Path, *, resume: bool) -> Own:
     """Fit on pairs of all subjects and measure on other pairs of them, as the AT&T article does.
 
     Its "accuracy" is the precision of what lies below distance 0.5.
@@ -37,27 +50,31 @@ def pair_protocol(recipe: Recipe, index: Index, run: Path, *, resume: bool) -> F
     seed_everything(recipe.seed)
     stem, core = build(recipe.encoder, recipe.dropout)
     fitted, validated, tested = split_pairs(draw_pairs(recipe, crops.numbers), seed=recipe.seed)
-    material = material_of(recipe, stem, crops, fitted)
+    feed = feed_of(recipe, stem, crops, fitted)
 
     def validation_loss(core: keras.Model) -> float:
-        distances = pair_distances(embed(core, material.pictures), validated)
+        distances = pair_distances(embed(core, feed.pictures), validated)
         return float(contrastive(distances, validated.mated, recipe.margin))
 
     watch = Watch("validation_loss", validation_loss, keep_best=False)
-    objective = make_objective(recipe, material.subjects, core)
-    history = fit(core, objective, recipe, material, watch=watch, run=run, resume=resume)
-    distances = pair_distances(embed(core, material.pictures), tested)
+    objective = make_objective(recipe, feed.subjects, core)
+    history = fit(core, objective, recipe, feed, watch=watch, run=run, resume=resume)
+    distances = pair_distances(embed(core, feed.pictures), tested)
     matched = distances < recipe.margin / 2
-    return {
-        "loss": history[-1]["loss"],
-        "validation loss": history[-1]["validation_loss"],
-        "precision at distance 0.5": float(tested.mated[matched].mean()),
-        "accuracy at distance 0.5": float((matched == (tested.mated == 1)).mean()),
-        "wall_s": sum(each["wall_s"] for each in history),
-    }
+    shown = _own_pictures(history, crops, tested, distances)
+    return Own(
+        {
+            "loss": history[-1]["loss"],
+            "validation loss": history[-1]["validation_loss"],
+            "precision at distance 0.5": float(tested.mated[matched].mean()),
+            "accuracy at distance 0.5": float((matched == (tested.mated == 1)).mean()),
+            "wall_s": sum(each["wall_s"] for each in history),
+        },
+        shown,
+    )
 
 
-def picture_protocol(recipe: Recipe, index: Index, run: Path, *, resume: bool) -> Figures:
+def picture_protocol(recipe: Recipe, index: Index, run: Path, *, resume: bool) -> Own:
     """Fit on some pictures of all subjects and measure pairs of their other pictures.
 
     A pair matches below the loss's own boundary; a loss without one gets the distance that is best
@@ -67,31 +84,37 @@ def picture_protocol(recipe: Recipe, index: Index, run: Path, *, resume: bool) -
     seed_everything(recipe.seed)
     stem, core = build(recipe.encoder, recipe.dropout)
     fitted, tested = split_pictures(crops.numbers, seed=recipe.seed)
-    material = material_of(recipe, stem, crops.at(fitted))
-    objective = make_objective(recipe, material.subjects, core)
-    history = fit(core, objective, recipe, material, watch=None, run=run, resume=resume)
+    feed = feed_of(recipe, stem, crops.at(fitted))
+    objective = make_objective(recipe, feed.subjects, core)
+    history = fit(core, objective, recipe, feed, watch=None, run=run, resume=resume)
     seen = _paired(stem, core, crops.at(fitted), recipe.seed)
     unseen = _paired(stem, core, crops.at(tested), recipe.seed)
     boundary = objective.boundary()
     if boundary is None:
         boundary = best_boundary(*seen)
-    return {
-        "loss": history[-1]["loss"],
-        "accuracy, pictures fitted on": accuracy_below(boundary, *seen),
-        "accuracy, other pictures of them": accuracy_below(boundary, *unseen),
-        "precision, other pictures": float(unseen[1][unseen[0] < boundary].mean()),
-        "distance that separates": boundary,
-        "wall_s": sum(each["wall_s"] for each in history),
-    }
+    others = crops.at(tested)
+    pairs = drawn_pairs(others.numbers, per_picture=1, seed=recipe.seed)
+    shown = _own_pictures(history, others, pairs, unseen[0])
+    return Own(
+        {
+            "loss": history[-1]["loss"],
+            "accuracy, pictures fitted on": accuracy_below(boundary, *seen),
+            "accuracy, other pictures of them": accuracy_below(boundary, *unseen),
+            "precision, other pictures": float(unseen[1][unseen[0] < boundary].mean()),
+            "distance that separates": boundary,
+            "wall_s": sum(each["wall_s"] for each in history),
+        },
+        shown,
+    )
 
 
-def no_protocol(_recipe: Recipe, _index: Index, _run: Path, *, resume: bool) -> Figures:
+def no_protocol(_recipe: Recipe, _index: Index, _run: Path, *, resume: bool) -> Own:
     """Return nothing: the recipe is ours, and is judged on people held out alone."""
     del resume
-    return {}
+    return Own({})
 
 
-PROTOCOLS: dict[str, Callable[..., Figures]] = {
+PROTOCOLS: dict[str, Protocol] = {
     "pairs": pair_protocol,
     "pictures": picture_protocol,
     "none": no_protocol,
@@ -115,6 +138,21 @@ def best_boundary(distances: FloatArray, mated: FloatArray) -> float:
     order = np.sort(distances)
     between = (order[1:] + order[:-1]) / 2
     return float(between[np.argmax([accuracy_below(each, distances, mated) for each in between])])
+
+
+def _own_pictures(
+    history: list[dict[str, float]], crops: Crops, pairs: Pairs, distances: FloatArray
+) -> tuple[tuple[str, bytes], ...]:
+    """Return the curves of all epochs and of the first five, and pairs with their distances."""
+    some = np.random.default_rng(0).permutation(len(pairs.mated))[:_SHOWN]
+    drawn = figures.pair_pictures(
+        crops.pixels, pairs.pictures[some], distances[some], pairs.mated[some]
+    )
+    return (
+        ("Loss, all epochs", figures.loss_curves(history)),
+        ("Loss, the first five", figures.loss_curves(history, 5)),
+        ("Pairs not trained on, with their distance (green: one person)", drawn),
+    )
 
 
 def _paired(

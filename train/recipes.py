@@ -31,7 +31,7 @@ class Recipe:
     Args:
         name: the word after ``--recipe``.
         source: where it is published.
-        reader: name in `train.datasets.READERS`: how ``--data`` is laid out.
+        reader: name in `train.readers.READERS`: how ``--data`` is laid out.
         frames: how a picture becomes the 112x112 crop that the encoder to keep is fitted on:
             `aligned` as at the door, or `whole` or `centre` of it.
         own_frames: the same for the source's own protocol.

@@ -7,17 +7,19 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from train import recipes
-from train.datasets import READERS
-from train.evaluate import Verification, verify
+from train import figures, recipes
+from train.encoders import ENCODER_FILE
+from train.evaluate import honest_lines, verify
+from train.feed import feed_of
 from train.fit import Watch, fit, seed_everything
 from train.framing import Crops, frame
 from train.losses import make_objective
-from train.material import material_of
 from train.metrics import compare_all, equal_error_rate
 from train.model import assemble, build, embed, shrink
-from train.protocols import PROTOCOLS
+from train.protocols import PROTOCOLS, Own
+from train.readers import READERS
 from train.recipes import Recipe
+from train.report import Section, verification_section, write_report
 from train.sampling import split_subjects
 
 if TYPE_CHECKING:
@@ -26,15 +28,15 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger("janus.train")
 
 
-def train(recipe: Recipe, directory: Path, out: Path, *, resume: bool = False) -> Verification:
+def train(recipe: Recipe, directory: Path, out: Path, *, resume: bool = False) -> None:
     """Run *recipe* on *directory*; leave the encoder, its figures and its history in *out*.
 
     ``encoder.keras`` never saw the held-out people whose figures ``metrics.json`` states.
     """
     out.mkdir(parents=True, exist_ok=True)
-    recipes.save(recipe, out / "recipe.json")
     index = READERS[recipe.reader](directory)
     _LOG.info("%d pictures of %d people", len(index.pictures), len(index.subjects))
+    recipes.save(recipe, out / "recipe.json")
     own = PROTOCOLS[recipe.protocol](recipe, index, out / "own-protocol", resume=resume)
     crops = frame(index, recipe.frames)
     split = split_subjects(
@@ -44,30 +46,48 @@ def train(recipe: Recipe, directory: Path, out: Path, *, resume: bool = False) -
         fold=recipe.fold,
         seed=recipe.seed,
     )
-    encoder = fit_encoder(
+    encoder, history = fit_encoder(
         recipe, crops.only(split.fitted), crops.only(split.validated), out, resume=resume
     )
-    encoder.save(out / "encoder.keras")
+    encoder.save(out / ENCODER_FILE)
     tested = crops.only(split.tested)
-    honest = verify(embed(encoder, tested.pixels), tested.numbers, seed=recipe.seed)
-    held = {"own_protocol": own, "held_out": split.tested, "honest": honest.as_dict()}
+    embeddings = embed(encoder, tested.pixels)
+    honest = verify(embeddings, tested.numbers, seed=recipe.seed)
+    held = {"own_protocol": own.figures, "held_out": split.tested, "honest": honest.as_dict()}
     (out / "metrics.json").write_text(json.dumps(held, indent=2) + "\n", encoding="utf-8")
-    print("\n".join([*own_lines(recipe, own), "", *honest_lines(honest)]))
-    print(f"\nwrote {out / 'encoder.keras'}")
-    return honest
+    sections = [
+        *own_sections(recipe, own),
+        Section("Fitting the encoder", (), (("Loss", figures.loss_curves(history)),)),
+        verification_section(
+            f"{ENCODER_FILE}, on people that it never saw",
+            honest_lines(honest),
+            tested,
+            embeddings,
+            honest,
+        ),
+    ]
+    write_report(out / "report.html", f"Run of recipe {recipe.name}", sections)
+    for section in sections:
+        if section.lines:
+            print(f"\n{section.heading}")
+            print("\n".join(section.lines))
+    print(f"\nwrote {out / ENCODER_FILE} and {out / 'report.html'}")
 
 
 def fit_encoder(
     recipe: Recipe, fitted: Crops, watched: Crops, run: Path, *, resume: bool = False
-) -> keras.Model:
-    """Fit the recipe's encoder on *fitted*, keeping what is best on *watched*, if anybody is."""
+) -> tuple[keras.Model, list[dict[str, float]]]:
+    """Fit the recipe's encoder on *fitted*, keeping what is best on *watched*, if anybody is.
+
+    Returns: the encoder, and the history of the fit.
+    """
     seed_everything(recipe.seed)
     stem, core = build(recipe.encoder, recipe.dropout)
     watch = error_watch(stem, watched) if watched.index.pictures else None
-    material = material_of(recipe, stem, fitted)
-    objective = make_objective(recipe, material.subjects, core)
-    fit(core, objective, recipe, material, watch=watch, run=run, resume=resume)
-    return assemble(stem, core)
+    feed = feed_of(recipe, stem, fitted)
+    objective = make_objective(recipe, feed.subjects, core)
+    history = fit(core, objective, recipe, feed, watch=watch, run=run, resume=resume)
+    return assemble(stem, core), history
 
 
 def error_watch(stem: keras.Model, watched: Crops) -> Watch:
@@ -81,29 +101,16 @@ def error_watch(stem: keras.Model, watched: Crops) -> Watch:
     return Watch("eer", figure, keep_best=True)
 
 
-def own_lines(recipe: Recipe, own: dict[str, float]) -> list[str]:
-    """Return the source's figures beside ours, by the source's own protocol."""
+def own_sections(recipe: Recipe, own: Own) -> list[Section]:
+    """Return the source's figures beside ours, by its own protocol; nothing if it has none."""
+    if not own.figures:
+        return []
     stated = {each.figure: each.stated for each in recipe.published}
-    lines = [f"{recipe.name}, by its source's own protocol (people that it was trained on)"]
-    lines.append(f"  {'figure':<34}{'published':>12}{'here':>12}")
+    lines = [recipe.source, f"  {'figure':<36}{'published':>12}{'here':>10}"]
     lines += [
-        f"  {figure:<34}{stated.pop(figure, '-'):>12}{value:>12.4f}"
-        for figure, value in own.items()
+        f"  {figure:<36}{stated.pop(figure, '-'):>12}{value:>10.4f}"
+        for figure, value in own.figures.items()
     ]
-    return lines + [f"  {figure:<34}{value:>12}{'-':>12}" for figure, value in stated.items()]
-
-
-def honest_lines(honest: Verification) -> list[str]:
-    """Return what was measured on people held out, with what the count refuses."""
-    eer = honest.equal_error_rate
-    lines = [
-        f"encoder.keras on {honest.subjects} people that it never saw, by cosine",
-        f"  {honest.pictures} pictures, {honest.mated:,} mated and {honest.nonmated:,} other pairs",
-        f"  EER {eer.rate:.2%} (95 % interval {eer.low:.2%} to {eer.high:.2%})",
-    ]
-    lines += [f"  TAR {value:.2%} at FMR {rate}" for rate, value in honest.tar.items()]
-    lines += [
-        f"  {ways}-way one-shot {hits.rate:.1%} (95 % interval {hits.low:.1%} to {hits.high:.1%})"
-        for ways, hits in honest.one_shot.items()
-    ]
-    return lines + [f"  not stated: {reason}" for reason in honest.refused]
+    lines += [f"  {figure:<36}{value:>12}{'-':>10}" for figure, value in stated.items()]
+    heading = "The source's own protocol, on people that were trained on"
+    return [Section(heading, lines, own.pictures)]

@@ -86,7 +86,11 @@ class VisitorCamera:
     def frames(self) -> Iterator[Frame]:
         """Yield every frame, `captured_at_s` in simulated seconds."""
         for index in range(self.frames_in_all):
-            yield Frame(self._render(index), index / FRAME_RATE_HZ, index)
+            yield self.frame(index)
+
+    def frame(self, index: int) -> Frame:
+        """Return one frame, whichever were rendered before."""
+        return Frame(self._render(index), index / FRAME_RATE_HZ, index)
 
     def close(self) -> None:
         """Do nothing: no device is held."""

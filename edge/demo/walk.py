@@ -113,9 +113,10 @@ def judge(moments: Sequence[Moment], visits: Sequence[Visit]) -> tuple[bool, str
             who = moment.visit or "nobody"
             return False, f"{who} was let in as {moment.granted} at {moment.at_s:.1f} s."
     for label, name in expected.items():
-        if name and name not in came[label].granted:
+        visit = came.get(label)
+        if name and (visit is None or name not in visit.granted):
             return False, f"The door did not open for {label}, who is enrolled."
-        if not name and not came[label].judged:
+        if not name and (visit is None or not visit.judged):
             return False, f"No frame of {label} was judged, so that staying outside proves nothing."
     strangers = sum(name is None for name in expected.values())
     welcome = ", ".join(label for label, name in expected.items() if name)

@@ -104,16 +104,6 @@ def test_both_runtimes_agree():
         assert one.embed(crop).vector @ other.embed(crop).vector > 0.999
 
 
-@RUNTIMES
-def test_pixels_reach_the_network_in_rgb_order(runtime):
-    embedder = open_embedder(TINY, "m", runtime=runtime)
-    red = black()
-    red[..., 0] = 255
-    wanted = tiny.features(red)
-    got = embedder.embed(face(red)).vector
-    assert got @ (wanted / np.linalg.norm(wanted)) > 0.99
-
-
 def test_auto_takes_the_first_installed_runtime():
     embedder = open_embedder(TINY, "m")
     assert type(embedder._interpreter).__module__.startswith(
@@ -147,14 +137,17 @@ def test_an_unknown_runtime_is_refused():
         open_embedder(TINY, "m", runtime="tensorrt")
 
 
-def test_a_runtime_that_does_not_import_is_a_configuration_error(monkeypatch):
-    """tflite-runtime beside numpy 2 is installed and does not work."""
+@pytest.mark.parametrize("error", [ImportError("no such symbol"), SystemError("exception set")])
+def test_a_runtime_that_does_not_start_is_a_configuration_error(monkeypatch, error):
+    """tflite-runtime beside numpy 2 is installed, and ends in a SystemError."""
 
-    def fail(name):
-        raise ImportError("numpy.core.multiarray failed to import")
+    class Broken:
+        def __init__(self, **_):
+            raise error
 
-    monkeypatch.setattr("edge.embed.importlib.import_module", fail)
-    with pytest.raises(ConfigError, match="does not start"):
+    broken = type("module", (), {"Interpreter": Broken})
+    monkeypatch.setattr("edge.embed.importlib.import_module", lambda name: broken)
+    with pytest.raises(ConfigError, match=f"does not start .{error}"):
         open_embedder(TINY, "m")
 
 
@@ -276,6 +269,8 @@ def test_every_pixel_value_is_quantised_as_the_formula_says():
 
 
 @pytest.mark.tf
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # TensorFlow's converter warns about itself
 def test_the_committed_model_is_what_its_script_makes():
     pytest.importorskip("tensorflow")
     crop = face(tiny.squares(5))
@@ -285,6 +280,8 @@ def test_the_committed_model_is_what_its_script_makes():
 
 
 @pytest.mark.tf
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # TensorFlow's converter warns about itself
 @pytest.mark.parametrize("wrong", [{"io_type": "float32"}, {"size_px": 56}])
 def test_a_real_model_of_another_kind_is_refused(wrong):
     pytest.importorskip("tensorflow")

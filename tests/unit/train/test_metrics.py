@@ -48,7 +48,9 @@ def test_ties_at_the_threshold_are_non_matches():
     assert fmr_at(nonmated, threshold) == 0.0
 
 
-@pytest.mark.parametrize(("fmr", "needed"), [(0.1, 300), (0.01, 3000), (1e-3, 30000), (1e-4, 300000)])
+@pytest.mark.parametrize(
+    ("fmr", "needed"), [(0.1, 300), (0.01, 3000), (1e-3, 30000), (1e-4, 300000)]
+)
 def test_rule_of_30_says_how_many_comparisons_a_rate_needs(fmr, needed):
     assert comparisons_needed(fmr) == needed
     with pytest.raises(TooFewComparisonsError, match=f"{needed:,}"):
@@ -143,13 +145,17 @@ def test_one_shot_tie_is_an_error():
 def test_one_shot_of_a_blind_encoder_is_at_chance():
     rng = np.random.default_rng(0)
     embeddings = rng.standard_normal((400, 16)).astype(np.float32)
-    hits, _ = one_shot_trials(embeddings, np.repeat(np.arange(40), 10), ways=10, trials=2000, seed=1)
+    hits, _ = one_shot_trials(
+        embeddings, np.repeat(np.arange(40), 10), ways=10, trials=2000, seed=1
+    )
     assert 0.07 < hits.mean() < 0.13
 
 
 def test_more_ways_than_people_is_refused():
     with pytest.raises(TooFewComparisonsError, match="3 subjects"):
-        one_shot_trials(np.eye(6, dtype=np.float32), np.repeat(np.arange(3), 2), ways=10, trials=1, seed=0)
+        one_shot_trials(
+            np.eye(6, dtype=np.float32), np.repeat(np.arange(3), 2), ways=10, trials=1, seed=0
+        )
 
 
 def test_ten_folds_choose_each_threshold_on_the_others():

@@ -4,11 +4,11 @@ import pytest
 
 from edge.errors import ConfigError
 from train.augment import AUGMENTATIONS
-from train.datasets import READERS
 from train.framing import FRAMINGS
 from train.losses import LOSSES
 from train.model import ENCODERS
 from train.protocols import PROTOCOLS
+from train.readers import READERS
 from train.recipes import RECIPES, load, resolve, save
 
 
@@ -31,7 +31,9 @@ def test_recipe_names_only_what_exists(recipe):
 
 
 def test_setting_overrides_one_field_and_keeps_its_type():
-    recipe = resolve("att", ["epochs=20", "learning_rate=0.01", "augment=flip,noise", "dropout=0.25,0.1"])
+    recipe = resolve(
+        "att", ["epochs=20", "learning_rate=0.01", "augment=flip,noise", "dropout=0.25,0.1"]
+    )
     assert (recipe.epochs, recipe.learning_rate) == (20, 0.01)
     assert (recipe.augment, recipe.dropout) == (("flip", "noise"), (0.25, 0.1))
     assert recipe.batch == 128

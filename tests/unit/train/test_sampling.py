@@ -110,7 +110,9 @@ def test_batches_follow_seed_and_epoch():
     pairs = drawn_pairs(SUBJECTS, per_picture=1, seed=0)
 
     def first(seed, epoch):
-        return next(pair_batches(pairs, SUBJECTS, batch=64, seed=seed, epoch=epoch)).pictures.tolist()
+        return next(
+            pair_batches(pairs, SUBJECTS, batch=64, seed=seed, epoch=epoch)
+        ).pictures.tolist()
 
     assert first(1, 1) == first(1, 1)
     assert first(1, 1) != first(1, 2)

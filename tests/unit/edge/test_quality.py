@@ -1,0 +1,105 @@
+"""Which aligned faces are fit to be judged."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from edge.align import TEMPLATE, align
+from edge.config import QualityConfig
+from edge.detect import HaarDetector
+from edge.quality import flaws
+from edge.vocabulary import AlignedFace, Box, Detection, Flaw
+
+LIMITS = QualityConfig()
+FINE = np.random.default_rng(1).integers(90, 170, (56, 56, 3), dtype=np.uint8)
+SHARP = cv2.resize(FINE, (112, 112), interpolation=cv2.INTER_NEAREST)
+
+
+def face(pixels=SHARP, *, eye_distance_px=60.0):
+    landmarks = (TEMPLATE * eye_distance_px / 35.2376).astype(np.float32)
+    return AlignedFace(
+        np.ascontiguousarray(pixels, np.uint8),
+        np.zeros((2, 3), np.float32),
+        Detection(Box(0, 0, 1, 1), landmarks, 1.0),
+    )
+
+
+def test_a_sharp_lit_near_face_has_no_flaw():
+    assert flaws(face(), LIMITS) == ()
+
+
+def test_a_face_is_too_small_below_the_least_eye_distance():
+    assert flaws(face(eye_distance_px=LIMITS.eye_distance_px - 1), LIMITS) == (Flaw.TOO_SMALL,)
+    assert flaws(face(eye_distance_px=LIMITS.eye_distance_px + 1), LIMITS) == ()
+
+
+def test_a_dark_face_is_too_dark_and_not_also_too_blurred():
+    """Half the light halves all contrast; the visitor must not be told to hold still."""
+    assert flaws(face(SHARP * 0.2), LIMITS) == (Flaw.TOO_DARK,)
+
+
+def test_a_bright_face_is_too_bright():
+    assert Flaw.TOO_BRIGHT in flaws(face(np.full_like(SHARP, 250)), LIMITS)
+
+
+def test_luminance_weighs_the_channels_as_the_eye_does():
+    """Rec. 601: green counts 0.587, blue 0.114; their plain mean would be equal."""
+    green, blue = np.zeros_like(SHARP), np.zeros_like(SHARP)
+    green[..., 1] = blue[..., 2] = 150
+    assert Flaw.TOO_DARK not in flaws(face(green), LIMITS)
+    assert Flaw.TOO_DARK in flaws(face(blue), LIMITS)
+
+
+def test_a_smeared_face_is_too_blurred():
+    assert flaws(face(cv2.GaussianBlur(SHARP, (0, 0), 5)), LIMITS) == (Flaw.TOO_BLURRED,)
+
+
+def test_noise_does_not_pass_for_sharpness():
+    smeared = cv2.GaussianBlur(SHARP, (0, 0), 5).astype(float)
+    noisy = smeared + np.random.default_rng(2).normal(0, 3, smeared.shape)
+    assert flaws(face(noisy.clip(0, 255)), LIMITS) == (Flaw.TOO_BLURRED,)
+
+
+def test_what_surrounds_the_face_does_not_count():
+    """A face at the picture's edge has black beyond it, which is neither dark nor sharp skin."""
+    edged = SHARP.copy()
+    edged[:, :20] = 0
+    edged[104:] = 0
+    assert flaws(face(edged), LIMITS) == ()
+    smeared = cv2.GaussianBlur(SHARP, (0, 0), 5)
+    smeared[:, :20] = 0
+    assert flaws(face(smeared), LIMITS) == (Flaw.TOO_BLURRED,)
+
+
+def test_every_flaw_is_told_in_a_fixed_order():
+    assert flaws(face(np.zeros_like(SHARP), eye_distance_px=5), LIMITS) == (
+        Flaw.TOO_SMALL,
+        Flaw.TOO_DARK,
+        Flaw.TOO_BLURRED,
+    )
+
+
+@pytest.mark.parametrize("limit", ["eye_distance_px", "darkest", "sharpness"])
+def test_a_limit_of_zero_switches_a_check_off(limit):
+    off = QualityConfig(**{limit: 0.0})
+    flaw = {"eye_distance_px": Flaw.TOO_SMALL, "darkest": Flaw.TOO_DARK}.get(
+        limit, Flaw.TOO_BLURRED
+    )
+    assert flaw not in flaws(face(np.zeros_like(SHARP), eye_distance_px=0.1), off)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "smallest_face_px"),
+    [("att-faces/s*/1.pgm", 48), ("frll/0[0-2]?/neutral_front.jpg", 80)],
+)
+def test_ordinary_portraits_have_no_flaw(shared_data, pattern, smallest_face_px):
+    detector = HaarDetector(smallest_face_px)
+    paths = sorted(shared_data.glob(pattern))[:20]
+    assert len(paths) >= 10
+    for path in paths:
+        pixels = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
+        found = detector.detect(pixels)
+        assert found, path
+        assert flaws(align(pixels, found[0]), LIMITS) == (), path

@@ -1,0 +1,95 @@
+"""The door's encoder: its shapes, its cost, and weights that move between sizes."""
+
+import numpy as np
+import pytest
+
+from edge.vocabulary import CROP_SIZE_PX
+
+pytestmark = pytest.mark.tf
+
+
+@pytest.fixture(scope="module", name="small")
+def fixture_small():
+    """An encoder of the same structure that is built in a moment."""
+    from train.backbones import residual_encoder
+
+    return residual_encoder(32, 8, stem_channels=4, stages=((6, "b"), (8, "n")), head_channels=8)
+
+
+def test_default_encoder_keeps_to_its_budget():
+    """At most 1.5 M parameters and 250 M multiply-adds at the door's size."""
+    from train.backbones import multiply_adds, residual_encoder
+
+    encoder = residual_encoder()
+    assert encoder.input_shape == (None, CROP_SIZE_PX, CROP_SIZE_PX, 3)
+    assert encoder.output_shape == (None, 128)
+    assert encoder.count_params() <= 1_500_000
+    assert 100e6 < multiply_adds(encoder) <= 250e6
+
+
+def test_multiply_adds_of_one_convolution_are_counted():
+    """4x4 places, 3x3 kernel, 3 to 5 channels; then a dense layer of 80 to 2."""
+    import keras
+
+    from train.backbones import multiply_adds
+
+    layers = keras.layers
+    net = keras.Sequential(
+        [keras.Input((8, 8, 3)), layers.Conv2D(5, 3, 2, "same"), layers.Flatten(), layers.Dense(2)]
+    )
+    assert multiply_adds(net) == 4 * 4 * 3 * 3 * 3 * 5 + 80 * 2
+
+
+def test_encoder_for_smaller_crops_is_given_the_doors_crop(small):
+    """Shrinking happens inside: black, grey and white stay what they are."""
+    from train.backbones import at_door
+
+    door = at_door(small)
+    assert door.input_shape == (None, CROP_SIZE_PX, CROP_SIZE_PX, 3)
+    for level in (0.0, 100.0, 255.0):
+        flat = np.full((1, CROP_SIZE_PX, CROP_SIZE_PX, 3), level, np.float32)
+        expected = np.asarray(small(flat[:, :32, :32], training=False))
+        assert np.asarray(door(flat, training=False)) == pytest.approx(expected, abs=1e-4)
+
+
+def test_encoder_of_the_doors_size_is_left_alone():
+    """Nothing to shrink."""
+    from train.backbones import at_door, residual_encoder
+
+    encoder = residual_encoder(
+        CROP_SIZE_PX, 4, stem_channels=2, stages=((2, "b"),), head_channels=2
+    )
+    assert at_door(encoder) is encoder
+
+
+def test_resized_weights_keep_what_a_flat_face_gives(small):
+    """Only the global kernel changes shape, and its sum over the face stays nearly the same."""
+    from train.backbones import residual_encoder, resized_weights
+
+    larger = residual_encoder(64, 8, stem_channels=4, stages=((6, "b"), (8, "n")), head_channels=8)
+    held = [np.array(each) for each in small.weights]
+    moved = resized_weights(held, larger)
+    changed = [at for at, each in enumerate(held) if each.shape != moved[at].shape]
+    assert len(changed) == 1
+    before, after = held[changed[0]], moved[changed[0]]
+    assert (4, 4) == before.shape[:2]
+    assert (8, 8) == after.shape[:2]
+    assert after.sum(axis=(0, 1)) == pytest.approx(before.sum(axis=(0, 1)), abs=1e-4)
+    larger.set_weights(moved)
+
+
+def test_fused_encoder_gives_the_same_and_learns_the_same_statistics(small):
+    """The fast kernel is only another way to compute it."""
+    from train.backbones import residual_encoder
+
+    shape = {"stem_channels": 4, "stages": ((6, "b"), (8, "n")), "head_channels": 8}
+    fused = residual_encoder(32, 8, fused=True, **shape)
+    plain = residual_encoder(32, 8, **shape)
+    plain.set_weights(fused.get_weights())
+    faces = np.random.default_rng(0).uniform(0, 255, (16, 32, 32, 3)).astype(np.float32)
+    for training in (False, True):
+        expected = np.asarray(plain(faces, training=training))
+        assert np.asarray(fused(faces, training=training)) == pytest.approx(expected, abs=1e-3)
+    for one, other in zip(fused.weights, plain.weights, strict=True):
+        # The fused kernel's running variance has Bessel's correction: n / (n - 1).
+        assert np.array(one) == pytest.approx(np.array(other), rel=0.03, abs=1e-3)
