@@ -15,19 +15,18 @@ from convert.package import check_target, write_bundle
 from convert.parity import Parity, agreement, compare_decisions, spread
 from convert.pictures import CalibrationPictures, evenly, read_index, read_pictures
 from convert.provenance import TrainingRun, read_run, unfitted, versions
-from convert.quantize import float_encoder, quantize_encoder
+from convert.quantize import float_encoder, quantize_network
 from convert.runtimes import embed_int8
 from edge.align import ALIGNMENT
 from edge.bundle import Manifest, describe_encoder
-from edge.embed import installed_runtimes
 from edge.errors import BundleError, ConfigError
+from edge.tflite import installed_runtimes
 from edge.vocabulary import FloatArray
 from train.metrics import IntArray, compare_all
 
 # tflite-runtime takes 64 ms a crop on x86-64: so many keep it below 20 s.
 PARITY_PICTURES = 300
 LAYER_PICTURES = 16
-
 
 _LOG = logging.getLogger("janus.convert")
 
@@ -70,7 +69,7 @@ def convert(
     if not runtimes:
         raise ConfigError("no TFLite runtime is installed; run: pip install ai-edge-litert")
     model = load_encoder(run.encoder)
-    encoder = quantize_encoder(model, pictures.representative)
+    encoder = quantize_network(model, pictures.representative)
     in_float = embed_float(model, pictures.crops.pixels)
     parity, in_int8 = _measure(encoder, pictures, in_float, runtimes, fmr)
     point = calibrate(compare_all(in_int8, pictures.crops.numbers), fmr, pictures.data_id)

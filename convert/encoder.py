@@ -86,9 +86,12 @@ def embed_float(model: Any, crops: PixelArray) -> FloatArray:  # noqa: ANN401 - 
     Raises:
         BundleError: if an embedding is zero or not finite.
     """
-    starts = tqdm(range(0, len(crops), _BATCH), desc="float encoder", unit="batch", leave=False)
     features = np.concatenate(
-        [np.asarray(model(crops[at : at + _BATCH].astype(np.float32))) for at in starts]
+        [
+            # Not left out: a part that was called with training=True would stay in training.
+            np.asarray(model(crops[at : at + _BATCH].astype(np.float32), training=False))
+            for at in tqdm(range(0, len(crops), _BATCH), "float encoder", leave=False)
+        ]
     )
     norms = np.linalg.norm(features, axis=1, keepdims=True)
     if not (np.isfinite(norms).all() and (norms > 0).all()):

@@ -8,8 +8,9 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from edge.bundle import ENCODER_FILE, MANIFEST_FILE, Manifest, manifest_bytes
+from edge.bundle import ENCODER_FILE, Manifest, manifest_bytes
 from edge.errors import BundleError
+from edge.manifest import MANIFEST_FILE
 
 _BUNDLE_FILES = frozenset({ENCODER_FILE, MANIFEST_FILE})
 
@@ -24,7 +25,15 @@ def write_bundle(directory: Path, manifest: Manifest, encoder: bytes) -> None:
         BundleError: if *directory* holds something else, or cannot be written.
     """
     check_target(directory)
-    files = {ENCODER_FILE: encoder, MANIFEST_FILE: manifest_bytes(manifest)}
+    write_directory(directory, {ENCODER_FILE: encoder, MANIFEST_FILE: manifest_bytes(manifest)})
+
+
+def write_directory(directory: Path, files: Mapping[str, bytes]) -> None:
+    """Write *files* as the whole of *directory*, which appears complete or not at all.
+
+    Raises:
+        BundleError: if it cannot be written.
+    """
     try:
         directory.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(
@@ -40,8 +49,8 @@ def write_bundle(directory: Path, manifest: Manifest, encoder: bytes) -> None:
         ) from exc
 
 
-def check_target(directory: Path) -> None:
-    """Refuse a target that exists and is no bundle.
+def check_target(directory: Path, files: frozenset[str] = _BUNDLE_FILES) -> None:
+    """Refuse a target that exists and is no bundle of these *files*.
 
     Raises:
         BundleError: naming what is there.
@@ -50,7 +59,7 @@ def check_target(directory: Path) -> None:
         return
     if directory.is_symlink() or not directory.is_dir():
         raise BundleError(f"--out {directory} exists and is no directory; choose another")
-    others = sorted({each.name for each in directory.iterdir()} - _BUNDLE_FILES)
+    others = sorted({each.name for each in directory.iterdir()} - files)
     if others:
         raise BundleError(
             f"--out {directory} holds {others[0]}, which is no part of a bundle; choose a new "
@@ -70,15 +79,14 @@ def _write_files(directory: Path, files: Mapping[str, bytes]) -> None:
 
 
 def _swap_in(new: Path, target: Path, old: Path) -> None:
-    """Put *new* where *target* is; if that fails, put the old one back."""
-    with contextlib.suppress(FileNotFoundError):
-        target.rename(old)
+    """Put *new* where *target* is; whatever ends it early, Ctrl-C too, the old one comes back."""
     try:
+        with contextlib.suppress(FileNotFoundError):
+            target.rename(old)
         new.rename(target)
-    except OSError:
-        if old.exists():
+    finally:
+        if old.exists() and not target.exists():
             old.rename(target)
-        raise
 
 
 def _sync_directory(directory: Path) -> None:

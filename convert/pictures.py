@@ -57,7 +57,7 @@ def read_index(directory: Path) -> Index:
     if not directory.is_dir():
         raise DataSetError(f"--calibration {directory} is not a directory")
     if (directory / "index.csv").is_file() and any(directory.glob("*.zip")):
-        return read_crops(directory)
+        return read_crops(directory, strangers=True)
     if any(directory.glob("s*/*.pgm")):
         return read_att(directory)
     return read_folder(directory)
@@ -85,16 +85,23 @@ def read_pictures(
 
 
 def thinned(index: Index, most: int) -> Index:
-    """Return at most about *most* pictures of *index*: evenly spread ones, as many of each person.
+    """Return about *most* pictures of *index*: evenly spread ones, as many of each person.
 
-    Everybody keeps two at least, where there are two: a mated comparison needs them.
+    Who has few keeps all of them. Everybody keeps two at least, where there are two: a mated
+    comparison needs them.
     """
     if len(index.pictures) <= most:
         return index
     by_subject: dict[str, list[Picture]] = defaultdict(list)
     for each in index.pictures:
         by_subject[each.subject].append(each)
-    share = max(2, most // len(by_subject))
+    counts = sorted(map(len, by_subject.values()))
+    share, left = 2, most
+    for at, count in enumerate(counts):
+        share = max(2, left // (len(counts) - at))
+        if count >= share:
+            break
+        left -= count
     chosen = []
     for subject in index.subjects:
         pictures = by_subject[subject]

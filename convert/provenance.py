@@ -12,13 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from convert.encoder import ENCODER_FILE
-from edge.embed import installed_runtimes
 from edge.errors import BundleError
+from edge.tflite import installed_runtimes
 from train.errors import DataSetError
 from train.sampling import split_subjects
 
+_VALIDATED = "the people that the run was validated on"
 UNKNOWN_RECIPE = "unknown"
-_DISTRIBUTIONS = ("janus-door", "tensorflow", "tensorflow-cpu", "keras", "numpy")
+_OPENCV = "opencv-python-headless"  # alignment's pixels are its
+_DISTRIBUTIONS = ("janus-door", "tensorflow", "tensorflow-cpu", "keras", "numpy", _OPENCV)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,16 +62,19 @@ def read_run(source: Path) -> TrainingRun:
 def unfitted(run: TrainingRun, subjects: Sequence[str]) -> tuple[tuple[str, ...] | None, str]:
     """Choose whom of *subjects* to calibrate on: never people that the encoder was fitted on.
 
-    The split of the run is made again where *subjects* are the run's own. Its validated people are
-    taken if there are any; else the tested ones, on whom the run's figures are then no longer
-    independent of the threshold.
+    Those whom the run lists as validated are taken. Where it lists only whom it held out, its
+    split is made again, if *subjects* are the run's own, and its validated people are taken; if
+    there are none, the tested ones, on whom its figures are then no longer independent of the
+    threshold.
 
     Returns:
         Names, or None for all of them; and a sentence that says so.
     """
+    listed = frozenset(map(str, _listed(run.metrics.get("validated"))))
+    if validated := _named(listed, subjects):
+        return validated, _VALIDATED
     held_out = frozenset(map(str, _listed(run.metrics.get("held_out"))))
-    # Crop archives put the source before the name, as in celeba/ada; a run may not.
-    tested = tuple(each for each in subjects if {each, each.rpartition("/")[2]} & held_out)
+    tested = _named(held_out, subjects)
     if not tested:
         return None, "everybody in it"
     settings = {key: int(run.recipe.get(key, 0)) for key in ("validated", "tested", "fold", "seed")}
@@ -78,11 +83,16 @@ def unfitted(run: TrainingRun, subjects: Sequence[str]) -> tuple[tuple[str, ...]
     except DataSetError:
         split = None
     if split is not None and set(split.tested) == held_out and split.validated:
-        return split.validated, "the people that the run was validated on"
+        return split.validated, _VALIDATED
     return tested, (
         "the people that the run was tested on, for it validated on nobody: its figures on them "
         "are not independent of this threshold"
     )
+
+
+def _named(names: frozenset[str], subjects: Sequence[str]) -> tuple[str, ...]:
+    """Return the *subjects* that *names* lists, with or without their source, as in celeba/ada."""
+    return tuple(each for each in subjects if {each, each.rpartition("/")[2]} & names)
 
 
 def versions() -> dict[str, str]:

@@ -23,15 +23,15 @@ from tqdm import tqdm
 from convert.encoder import quiet_tensorflow
 from convert.operators import check_network, layer_of, read_network
 from edge.errors import BundleError
-from edge.vocabulary import CROP_SIZE_PX, FloatArray, PixelArray
+from edge.vocabulary import FloatArray, PixelArray
 
 
-def quantize_encoder(model: Any, representative: PixelArray) -> bytes:  # noqa: ANN401 - keras is untyped
+def quantize_network(model: Any, representative: PixelArray) -> bytes:  # noqa: ANN401 - keras is untyped
     """Return the full-int8 .tflite bytes of *model*.
 
     Args:
-        model: a Keras encoder, (None, 112, 112, 3) pixels from 0 to 255 → (None, D).
-        representative: (N, 112, 112, 3) uint8 RGB, N >= 1: the activations' ranges are theirs.
+        model: a Keras network of pixels from 0 to 255, (None, H, W, C): an encoder or the eyes.
+        representative: (N, H, W, C) uint8, N >= 1: the activations' ranges are theirs.
 
     Raises:
         BundleError: if an operator cannot be converted or has no int8 form; it names the layer.
@@ -47,7 +47,7 @@ def float_encoder(model: Any) -> bytes:  # noqa: ANN401 - keras is untyped
     """Return *model* as float32 .tflite bytes: what int8 is compared with, layer by layer.
 
     Raises:
-        BundleError: as `quantize_encoder`.
+        BundleError: as `quantize_network`.
     """
     return _converted(model, None)
 
@@ -61,8 +61,8 @@ def _converted(model: Any, representative: PixelArray | None) -> bytes:  # noqa:
 
     # A free batch size would convert to SHAPE and PACK operators, which keep tflite-runtime from
     # using its fast kernels. The names are part of the bytes, so they are fixed here.
-    crop = keras.Input(batch_shape=(1, CROP_SIZE_PX, CROP_SIZE_PX, 3), name="crop")
-    fixed = keras.Model(crop, model(crop), name="encoder")
+    crop = keras.Input(batch_shape=(1, *model.input_shape[1:]), name="crop")
+    fixed = keras.Model(crop, model(crop, training=False), name="encoder")
     with _silenced() as terminal:
         # Not from_concrete_functions: with Keras 3 it drops the weights without a word.
         converter = tf.lite.TFLiteConverter.from_keras_model(fixed)
@@ -128,4 +128,5 @@ def _why_refused(exc: Exception) -> str:
             f"{' and '.join(found)} does not exist in TFLite; replace it in the network by one "
             "that does"
         )
-    return f"TensorFlow cannot convert the encoder: {str(exc).strip().splitlines()[0]}"
+    said = str(exc).strip() or type(exc).__name__
+    return f"TensorFlow cannot convert the network: {said.splitlines()[0]}"

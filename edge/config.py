@@ -63,7 +63,7 @@ class DetectorConfig:
 
     backend: str = _key("haar", "haar (ships with OpenCV) or yunet", choices=("haar", "yunet"))
     model: Path | None = _key(None, "yunet only: path of its ONNX file")
-    smallest_face_px: int = _key(80, "narrowest face box that is searched", least=24, most=1000)
+    smallest_face_px: int = _key(60, "narrowest face box that is searched", least=24, most=1000)
     score: float = _key(0.7, "yunet only: lowest detector score", least=0.0, most=1.0)
 
 
@@ -229,8 +229,8 @@ def _parse_value(where: str, value: object, described: Field[Any], base: Path) -
             f"{where} = {value!r}; expected one of {listed}{_nearest(value, choices)}"
         )
     least, most = described.metadata["least"], described.metadata["most"]
-    if least is not None and most is not None and not least <= value <= most:  # type: ignore[operator]
-        near = min(max(value, least), most)  # type: ignore[type-var]
+    if least is not None and most is not None and not least <= value <= most:
+        near = min(max(value, least), most)
         near = least if near != near else near  # noqa: PLR0124 - NaN is not equal to itself
         raise ConfigError(
             f"{where} = {value!r}; expected {least:g} to {most:g}; the nearest is {near:g}"

@@ -110,7 +110,10 @@ class Tally:
             told.append(f"FPIR      {_rate(*self.fpir)} of searches by people not enrolled")
         if self.mated:
             why = ", ".join(f"{n} {why}" for why, n in sorted(self.mated.items()) if why != "right")
-            told.append(f"FNIR      {_rate(*self.fnir)} of pictures of people enrolled: {why}")
+            told.append(
+                f"FNIR      {_rate(*self.fnir)} of pictures of people enrolled"
+                + (f": {why}" if why else "")
+            )
             told.append(f"visits    {self._visits()}")
         return told
 

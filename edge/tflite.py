@@ -102,44 +102,46 @@ class Network:
                 f"the {self._name} failed on a picture: {exc}; convert the model again"
             ) from exc
 
+    @property
+    def runtime_module(self) -> str:
+        """The module that runs the network."""
+        return type(self._interpreter).__module__
+
     def levels(self, output: Output) -> Int8Array:
         """Return a copy of *output* as the last run left it."""
         return np.asarray(self._interpreter.get_tensor(output.index), dtype=np.int8)
 
 
-def open_network(
-    content: bytes, name: str, *, runtime: str = "auto", threads: int = 1, key: str = "[encoder]"
-) -> Network:
-    """Load the bytes of a full-int8 .tflite file, verified by the caller, into an interpreter.
+def open_network(content: bytes, name: str, *, runtime: str = "auto", threads: int = 1) -> Network:
+    """Load the bytes of a full-int8 .tflite file into an interpreter.
 
     Args:
-        content: the file.
+        content: the file. The caller has verified its hash: tflite-runtime 2.14 trusts what it
+            loads, and damaged bytes can end the program there.
         name: for messages, such as "encoder".
         runtime: a key of `RUNTIMES`, or auto for the first that is installed.
         threads: of the interpreter, at least 1.
-        key: the table of the configuration that names the runtime, for messages.
 
     Raises:
         ConfigError: if the runtime is unknown, not installed, or does not start.
         BundleError: if the bytes are no such network.
     """
-    chosen = choose_runtime(runtime, key=key)
+    chosen = choose_runtime(runtime)
     if content[4:8] != _TFLITE_IDENTIFIER:
         raise BundleError(f"the {name} is no TFLite file; convert the model again")
     try:
         interpreter_class = importlib.import_module(RUNTIMES[chosen]).Interpreter
-    except (ImportError, AttributeError) as exc:
-        # AttributeError: tflite-runtime 2.14 was built for numpy 1 and fails so beside numpy 2.
-        raise ConfigError(
-            f"{key} runtime = {chosen!r} is installed but does not start ({exc}); "
-            f"run: {_INSTALL[chosen]}, or choose another runtime"
-        ) from exc
-    try:
         interpreter = interpreter_class(model_content=content, num_threads=threads)
         interpreter.allocate_tensors()
+        return Network(interpreter, name)
+    except (ImportError, SystemError) as exc:
+        # SystemError: so tflite-runtime 2.14, built for numpy 1, ends beside numpy 2.
+        raise ConfigError(
+            f"[encoder] runtime = {chosen!r} is installed but does not start ({exc}); "
+            f"run: {_INSTALL[chosen]}, or choose another runtime"
+        ) from exc
     except (RuntimeError, ValueError) as exc:
         raise BundleError(f"{chosen} refuses the {name}: {exc}; convert the model again") from exc
-    return Network(interpreter, name)
 
 
 def installed_runtimes() -> tuple[str, ...]:
@@ -149,7 +151,7 @@ def installed_runtimes() -> tuple[str, ...]:
     )
 
 
-def choose_runtime(wanted: str, *, key: str = "[encoder]") -> str:
+def choose_runtime(wanted: str) -> str:
     """Return the runtime that *wanted*, a name or auto, stands for here.
 
     Raises:
@@ -161,9 +163,11 @@ def choose_runtime(wanted: str, *, key: str = "[encoder]") -> str:
             raise ConfigError(f"no TFLite runtime is installed; run: {_INSTALL['ai-edge-litert']}")
         return installed[0]
     if wanted not in RUNTIMES:
-        raise ConfigError(f"{key} runtime = {wanted!r}; expected auto, {', '.join(RUNTIMES)}")
+        raise ConfigError(f"[encoder] runtime = {wanted!r}; expected auto, {', '.join(RUNTIMES)}")
     if wanted not in installed:
-        raise ConfigError(f"{key} runtime = {wanted!r} is not installed; run: {_INSTALL[wanted]}")
+        raise ConfigError(
+            f"[encoder] runtime = {wanted!r} is not installed; run: {_INSTALL[wanted]}"
+        )
     return wanted
 
 

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import ipaddress
 import os
 import socket
 from pathlib import Path
 
 import pytest
+
+# Before anything imports TensorFlow: after it, tflite-runtime 2.14 fails with vector::reserve.
+with contextlib.suppress(ImportError):
+    importlib.import_module("tflite_runtime.interpreter")
 
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 

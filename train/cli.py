@@ -6,14 +6,16 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from edge.command import Command
+from edge.errors import ConfigError
 from train.readers import READERS
-from train.recipes import RECIPES, resolve
+from train.recipes import DOOR, RECIPES, resolve
 
 _NEEDS = ("tensorflow", "keras")
 
 
 def _train_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("--recipe", required=True, help=f"one of {', '.join(RECIPES)}")
+    names = ", ".join((*RECIPES, DOOR))
+    parser.add_argument("--recipe", required=True, metavar="NAME", help=f"one of {names}")
     parser.add_argument(
         "--data", required=True, type=Path, metavar="DIR", dest="pictures", help="the pictures"
     )
@@ -39,9 +41,22 @@ def _train_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--seed", type=int, help="of everything drawn at random (default: 0)")
     parser.add_argument("--resume", action="store_true", help="continue a run that was stopped")
+    parser.add_argument(
+        "--enrol",
+        nargs="+",
+        type=Path,
+        metavar="PHOTO",
+        help="enrol one more person from the first photo, without training; search the others",
+    )
+    parser.add_argument(
+        "--teacher", type=Path, metavar="ONNX", help="recipe door: the encoder to learn from"
+    )
+    parser.add_argument("--minutes", type=float, help="recipe door: time to fit for")
 
 
 def _train(arguments: Namespace) -> int:
+    if arguments.recipe == DOOR:
+        return _train_door(arguments)
     settings = list(arguments.settings)
     if arguments.frames is not None:
         settings.append(f"frames={arguments.frames}")
@@ -50,7 +65,31 @@ def _train(arguments: Namespace) -> int:
     recipe = resolve(arguments.recipe, settings)
     from train.run import train  # noqa: PLC0415 - it imports TensorFlow when it runs
 
-    train(recipe, arguments.pictures, arguments.out, resume=arguments.resume)
+    train(
+        recipe,
+        arguments.pictures,
+        arguments.out,
+        resume=arguments.resume,
+        enrol=tuple(arguments.enrol or ()),
+    )
+    return 0
+
+
+def _train_door(arguments: Namespace) -> int:
+    if arguments.teacher is None:
+        raise ConfigError("--recipe door learns from another encoder; name it: --teacher FILE.onnx")
+    if arguments.settings or arguments.frames or arguments.enrol:
+        raise ConfigError("--set, --frames and --enrol are for the other recipes, not for door")
+    from train.distil import run_door  # noqa: PLC0415 - it imports TensorFlow when it runs
+
+    run_door(
+        arguments.pictures,
+        arguments.teacher,
+        arguments.out,
+        minutes=arguments.minutes,
+        resume=arguments.resume,
+        seed=arguments.seed or 0,
+    )
     return 0
 
 

@@ -24,6 +24,9 @@ from edge.picture import SUFFIXES, read_picture
 from edge.vocabulary import PixelArray
 from train.errors import DataSetError
 
+# Cosine with the mean of one's other pictures, below which a web label is more likely wrong.
+LEAST_TYPICAL = 0.3
+
 _LOG = logging.getLogger("janus.train")
 
 
@@ -113,11 +116,17 @@ def read_att(directory: Path) -> Index:
     )
 
 
-def read_crops(directory: Path) -> Index:
+def read_crops(directory: Path, *, strangers: bool = False) -> Index:
     """Read archives of aligned crops: ``index.csv`` (file, source, subject, …) beside the zips.
 
-    Crops are 144x144 with a margin of 16 pixels, which is cut off. Rows without a subject are
-    left out: nothing says who they are.
+    Crops are 144x144 with a margin of 16 pixels, which is cut off. Where the listing has a column
+    `typicality`, pictures below `LEAST_TYPICAL` are left out: a wrong label is taken for a false
+    match.
+
+    Args:
+        directory: holds index.csv and the archives.
+        strangers: take the rows without a subject too, each as a subject of its own named by its
+            file: nobody knows who they are, but no two are the same person.
 
     Raises:
         DataSetError: if there is no index.csv, or fewer than two subjects.
@@ -126,13 +135,13 @@ def read_crops(directory: Path) -> Index:
     if not listing.is_file():
         raise DataSetError(f"there is no {listing}; expected index.csv beside SOURCE.zip archives")
     with listing.open(newline="", encoding="utf-8") as lines:
-        rows = [row for row in csv.DictReader(lines) if row["subject"]]
+        rows = [row for row in csv.DictReader(lines) if _is_wanted(row, strangers=strangers)]
     return _checked(
         directory,
         [
             Picture(
                 row["file"],
-                f"{row['source']}/{row['subject']}",
+                f"{row['source']}/{row['subject']}" if row["subject"] else row["file"],
                 row["source"],
                 partial(_read_crop, directory / f"{row['source']}.zip", row["file"]),
             )
@@ -140,6 +149,12 @@ def read_crops(directory: Path) -> Index:
         ],
         "index.csv with the columns file, source and subject",
     )
+
+
+def _is_wanted(row: dict[str, str], *, strangers: bool) -> bool:
+    if not row["subject"]:
+        return strangers
+    return float(row.get("typicality") or LEAST_TYPICAL) >= LEAST_TYPICAL
 
 
 def read_lfw(archive: Path) -> Index:

@@ -10,8 +10,8 @@ import csv
 import hashlib
 import json
 import zipfile
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import cv2
@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 from edge.errors import ConfigError
 from edge.vocabulary import CROP_SIZE_PX, FloatArray, PixelArray
+from train.datasets import LEAST_TYPICAL
 from train.errors import DataSetError
 from train.jitter import MARGIN_PX, WIDE_SIZE_PX
 from train.metrics import unit_rows
@@ -28,7 +29,6 @@ from train.student import Held, Lesson, Schedule, fit_student
 
 _CORE = slice(MARGIN_PX, MARGIN_PX + CROP_SIZE_PX)
 _HELD_SUBJECTS, _HELD_STRANGERS, _PICTURES_EACH = 40, 1000, 20
-_LEAST_TYPICAL = 0.3  # below it the label is more likely wrong than right
 _MINUTES = 90.0
 
 
@@ -72,11 +72,20 @@ def run_door(
     listing = read_listing(pictures)
     crops = cache_crops(listing, pictures, out / "cache")
     targets = cache_targets(crops, teacher, out / "cache", listing.digest)
-    lesson = Lesson(crops, targets, hold_out(listing, seed))
+    held = hold_out(listing, seed)
+    lesson = Lesson(crops, targets, held)
     budget_s = 60 * (_MINUTES if minutes is None else minutes)
     figures = fit_student(lesson, schedule or Schedule(), out, budget_s, resume=resume, seed=seed)
-    (out / "metrics.json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
     print(json.dumps(figures, indent=2))
+    people = sorted(set(listing.subjects[held.known]))
+    strangers = [listing.files[row] for row in held.strangers]
+    _write_json(out / "metrics.json", figures | {"validated": [*map(str, people), *strangers]})
+    facts = {"name": "door", "seed": seed, "minutes": budget_s / 60, "teacher": teacher.name}
+    _write_json(out / "recipe.json", facts | asdict(schedule or Schedule()))
+
+
+def _write_json(path: Path, facts: Mapping[str, object]) -> None:
+    path.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
 
 
 def read_listing(pictures: Path) -> Listing:
@@ -167,7 +176,7 @@ def hold_out(listing: Listing, seed: int) -> Held:
     strangers = rng.permutation(np.flatnonzero(listing.subjects == ""))[:_HELD_STRANGERS]
     known, people = [], []
     for number, name in enumerate(watched):
-        own = np.flatnonzero((listing.subjects == name) & (listing.typicality >= _LEAST_TYPICAL))
+        own = np.flatnonzero((listing.subjects == name) & (listing.typicality >= LEAST_TYPICAL))
         chosen = rng.permutation(own)[:_PICTURES_EACH]
         known += list(chosen)
         people += [number] * len(chosen)

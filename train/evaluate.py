@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -30,6 +30,7 @@ RATES = (1e-1, 1e-2, 1e-3, 1e-4)
 WAYS = (5, 10, 20)
 GALLERIES = (5, 10, 20, 50, 100)
 _DRAWS = 20
+_LEAST_PEOPLE = 5  # to resample: fewer give nearly the same people every time
 _TRIALS = 2000
 _ROUNDS = 200
 
@@ -119,7 +120,7 @@ def verify(embeddings: FloatArray, subjects: IntArray, *, seed: int = 0) -> Veri
         pictures=len(numbers),
         mated=mated.size,
         nonmated=nonmated.size,
-        equal_error_rate=bootstrap_interval(eer, people, seed=seed, rounds=_ROUNDS),
+        equal_error_rate=_over_people(eer, people, seed),
         area_under_roc=area_under_roc(mated, nonmated),
         tar=tar,
         threshold=threshold,
@@ -138,9 +139,7 @@ def one_shot_rate(embeddings: FloatArray, numbers: IntArray, *, ways: int, seed:
     hits, mates = one_shot_trials(embeddings, numbers, ways=ways, trials=_TRIALS, seed=seed)
     people = np.unique(mates)
     rates = np.array([hits[mates == each].mean() for each in people])
-    return bootstrap_interval(
-        lambda drawn: float(rates[drawn].mean()), len(people), seed=seed, rounds=_ROUNDS
-    )
+    return _over_people(lambda drawn: float(rates[drawn].mean()), len(people), seed)
 
 
 def open_set(
@@ -171,6 +170,13 @@ def open_set(
     fpir, fnir = open_set_rates(np.concatenate(searches), drawn, threshold)
     strangers = int((drawn < 0).sum())
     return OpenSet(gallery, rate, fpir, fnir, strangers, len(drawn) - strangers)
+
+
+def _over_people(statistic: Callable[[IntArray], float], people: int, seed: int) -> Interval:
+    """Return the bootstrap interval over people; of very few of them 0 to 1: nothing is known."""
+    if people < _LEAST_PEOPLE:
+        return Interval(statistic(np.arange(people)), 0.0, 1.0)
+    return bootstrap_interval(statistic, people, seed=seed, rounds=_ROUNDS)
 
 
 def by_group(

@@ -30,8 +30,8 @@ class Feed:
     """Pictures and batches.
 
     ``pictures`` (N, h, w, c) uint8 are what the stem made of the crops; ``subjects`` (N,) numbers
-    from 0; ``paths`` (N,) name them in messages; ``batches(epoch)`` yields an epoch's ``steps``
-    batches.
+    from 0; ``paths`` (N,) name them in messages; ``batches(epoch)`` yields an epoch's batches,
+    about ``steps`` of them.
     """
 
     pictures: PixelArray
@@ -64,7 +64,7 @@ def feed_of(recipe: Recipe, stem: keras.Model, crops: Crops, pairs: Pairs | None
     def take(epoch: int) -> Iterator[Batch]:
         return pair_batches(drawn, numbers, batch=recipe.batch, seed=recipe.seed, epoch=epoch)
 
-    return Feed(pictures, numbers, paths, take, -(-len(drawn.mated) // recipe.batch))
+    return Feed(pictures, numbers, paths, take, sum(1 for _ in take(0)))
 
 
 def draw_pairs(recipe: Recipe, numbers: IntArray) -> Pairs:

@@ -169,6 +169,16 @@ def _half_colour_stem() -> keras.Model:
     return keras.Model(crops, keras.layers.AveragePooling2D(2)(crops), name="stem")
 
 
+def _unit_core(shape: tuple[int, ...], dropout: tuple[float, ...]) -> keras.Model:
+    """Return `_plain_core` with embeddings of unit length, so that a margin of 1 has a meaning."""
+    import keras
+
+    plain = _plain_core(shape, dropout)
+    return keras.Sequential(
+        [keras.Input(shape), *plain.layers, keras.layers.UnitNormalization()], name="core"
+    )
+
+
 def _digit_stem() -> keras.Model:
     """Return 28x28 grey, the size of an MNIST digit."""
     import keras
@@ -203,7 +213,7 @@ ENCODERS: dict[
     tuple[Callable[[], keras.Model], Callable[[tuple[int, ...], tuple[float, ...]], keras.Model]],
 ] = {
     "att": (_att_stem, _att_core),
-    "avengers": (_half_colour_stem, _plain_core),
+    "avengers": (_half_colour_stem, _unit_core),
     "mnist": (_digit_stem, _digit_core),
     "olivetti": (_olivetti_stem, _olivetti_core),
     "plain": (_half_grey_stem, _plain_core),

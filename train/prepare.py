@@ -110,10 +110,11 @@ def prepare(photos: Path, out: Path) -> tuple[int, int]:
     rows = _listed(listing)
     done = {row["photo"] for row in rows}
     todo = Index(tuple(each for each in index.pictures if each.path not in done))
-    with listing.open("a", newline="", encoding="utf-8") as lines:
+    # Written anew, not appended to: a run that was killed may have left half a line at its end.
+    with listing.open("w", newline="", encoding="utf-8") as lines:
         writer = csv.DictWriter(lines, _COLUMNS)
-        if not rows:
-            writer.writeheader()
+        writer.writeheader()
+        writer.writerows(rows)
         for cut in _with_progress(cut_faces(todo), len(todo.pictures)):
             row = _kept(cut, out)
             writer.writerow(row)
@@ -152,7 +153,6 @@ def _listed(listing: Path) -> list[dict[str, str]]:
         return []
     with listing.open(newline="", encoding="utf-8") as lines:
         rows = list(csv.DictReader(lines))
-    # A killed run may have left half a line: that photo is cut again.
     return [row for row in rows if None not in row.values()]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from train.framing import Crops, frame
 from train.losses import make_objective
 from train.metrics import compare_all, equal_error_rate
 from train.model import assemble, build, embed, shrink
+from train.newcomer import enrolment_section
 from train.protocols import PROTOCOLS, Own
 from train.readers import READERS
 from train.recipes import Recipe
@@ -28,10 +30,18 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger("janus.train")
 
 
-def train(recipe: Recipe, directory: Path, out: Path, *, resume: bool = False) -> None:
+def train(
+    recipe: Recipe,
+    directory: Path,
+    out: Path,
+    *,
+    resume: bool = False,
+    enrol: tuple[Path, ...] = (),
+) -> None:
     """Run *recipe* on *directory*; leave the encoder, its figures and its history in *out*.
 
-    ``encoder.keras`` never saw the held-out people whose figures ``metrics.json`` states.
+    ``encoder.keras`` never saw the held-out people whose figures ``metrics.json`` states. With
+    photos of one more person in *enrol*, the first is enrolled and the others are searched.
     """
     out.mkdir(parents=True, exist_ok=True)
     index = READERS[recipe.reader](directory)
@@ -66,6 +76,9 @@ def train(recipe: Recipe, directory: Path, out: Path, *, resume: bool = False) -
             honest,
         ),
     ]
+    if enrol:
+        encode = partial(embed, encoder)
+        sections.append(enrolment_section(crops, encode, enrol, honest.threshold))
     write_report(out / "report.html", f"Run of recipe {recipe.name}", sections)
     for section in sections:
         if section.lines:

@@ -84,9 +84,9 @@ def encoder():
 
 @pytest.fixture(scope="session")
 def int8_bytes(encoder, crops):
-    from convert.quantize import quantize_encoder
+    from convert.quantize import quantize_network
 
-    return quantize_encoder(encoder, crops)
+    return quantize_network(encoder, crops)
 
 
 @pytest.fixture(scope="session")

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import json
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
 
-pytest.importorskip("tensorflow", reason="needs the workstation extra")
+pytest.importorskip("tqdm", reason="needs the workstation extra")
 
 from convert.conversion import convert
-from convert.encoder import check_tensors, load_encoder
+from convert.encoder import check_tensors, embed_float, load_encoder
 from convert.layers import layer_errors, where_lost
-from convert.quantize import float_encoder
+from convert.quantize import float_encoder, quantize_network
+from convert.runtimes import embed_int8
+from edge.align import ALIGNMENT
+from edge.bundle import read_bundle
 from edge.errors import BundleError
+from edge.tflite import installed_runtimes
 from train.errors import TooFewComparisonsError
 
-pytestmark = pytest.mark.tf
+# Looked up, not imported: TensorFlow takes seconds to import, and only when a test runs.
+pytestmark = [
+    pytest.mark.tf,
+    pytest.mark.skipif(find_spec("tensorflow") is None, reason="needs the workstation extra"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -34,12 +43,23 @@ def test_sabotaged_encoder_fails_with_the_layer_and_writes_nothing(sabotaged, ph
     assert list(tmp_path.iterdir()) == []
 
 
-def test_forced_bundle_says_that_it_failed(sabotaged, photos, tmp_path):
-    made = convert(sabotaged, photos, tmp_path / "bundle", fmr=0.1, name="bad", force=True)
-    written = json.loads((tmp_path / "bundle" / "manifest.json").read_text())
+@pytest.fixture(scope="module")
+def forced(sabotaged, photos, tmp_path_factory):
+    """The bundle of the sabotaged encoder, written all the same."""
+    bundle = tmp_path_factory.mktemp("forced") / "bundle"
+    assert convert(sabotaged, photos, bundle, fmr=0.1, name="bad", force=True).parity.failures
+    return bundle
+
+
+def test_forced_bundle_says_that_it_failed(forced):
+    written = json.loads((forced / "manifest.json").read_text())
     assert written["parity"]["passed"] == 0.0
     assert written["parity"]["cosine_mean"] < 0.99
-    assert made.parity.failures
+
+
+def test_edge_refuses_a_bundle_that_failed(forced):
+    with pytest.raises(BundleError, match="parity"):
+        read_bundle(forced, alignment=ALIGNMENT)
 
 
 def test_too_few_people_are_refused_before_anything_takes_long(sabotaged, photos, tmp_path):
@@ -93,15 +113,24 @@ def test_encoder_with_several_outputs_is_refused(tmp_path):
 def test_embeddings_that_are_zero_are_refused(toy_encoder, crops):
     import keras
 
-    from convert.encoder import embed_float
-
     dead = toy_encoder(keras.layers.Rescaling(0.0))
     with pytest.raises(BundleError, match="zero or not finite"):
         embed_float(dead, crops[:2])
 
 
-def test_float_embeddings_have_unit_length(encoder, crops):
-    from convert.encoder import embed_float
+def test_parts_that_were_called_in_training_are_converted_as_they_are_at_the_door(encoder, crops):
+    """A functional model remembers training=True, and obeys it where nobody says otherwise."""
+    import keras
 
+    noisy = keras.Sequential([encoder, keras.layers.Dropout(0.9)])
+    pixels = keras.Input((112, 112, 3))
+    model = keras.Model(pixels, noisy(pixels, training=True))
+    in_float = embed_float(model, crops)
+    np.testing.assert_allclose(in_float, embed_float(encoder, crops), atol=1e-6)
+    in_int8 = embed_int8(quantize_network(model, crops), crops, installed_runtimes()[0])
+    assert np.sum(in_float * in_int8, axis=1).min() > 0.999
+
+
+def test_float_embeddings_have_unit_length(encoder, crops):
     norms = np.linalg.norm(embed_float(encoder, crops), axis=1)
     np.testing.assert_allclose(norms, 1.0, atol=1e-6)

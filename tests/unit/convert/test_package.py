@@ -79,17 +79,21 @@ def test_full_disk_leaves_the_earlier_bundle_as_it_was(tmp_path, monkeypatch, fa
     assert [each.name for each in tmp_path.iterdir()] == ["bundle"]
 
 
-def test_failing_last_rename_puts_the_earlier_bundle_back(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("failure", "seen"),
+    [(OSError(5, "Input/output error"), BundleError), (KeyboardInterrupt(), KeyboardInterrupt)],
+)
+def test_interrupted_last_rename_puts_the_earlier_bundle_back(tmp_path, monkeypatch, failure, seen):
     write_bundle(tmp_path / "bundle", manifest(name="old"), ENCODER)
     rename = Path.rename
 
     def fail_for_new(self, target):
         if self.name == "new":
-            raise OSError(5, "Input/output error")
+            raise failure
         return rename(self, target)
 
     monkeypatch.setattr(Path, "rename", fail_for_new)
-    with pytest.raises(BundleError, match="Input/output error"):
+    with pytest.raises(seen):
         write_bundle(tmp_path / "bundle", manifest(name="new"), ENCODER)
     assert read_bundle(tmp_path / "bundle", alignment=ALIGNMENT).name == "old"
 

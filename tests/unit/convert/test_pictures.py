@@ -10,6 +10,8 @@ import cv2
 import numpy as np
 import pytest
 
+pytest.importorskip("tqdm", reason="needs the workstation extra")
+
 from convert import pictures
 from convert.pictures import evenly, read_index, read_pictures, thinned
 from train.errors import DataSetError

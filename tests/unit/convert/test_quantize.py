@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-import importlib.util
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
 
-pytest.importorskip("tensorflow", reason="needs the workstation extra")
+pytest.importorskip("tqdm", reason="needs the workstation extra")
 
 from convert.encoder import embed_float
 from convert.operators import read_network
-from convert.quantize import quantize_encoder
+from convert.quantize import quantize_network
 from convert.runtimes import embed_int8
-from edge.embed import installed_runtimes
 from edge.errors import BundleError
+from edge.tflite import installed_runtimes
 
-pytestmark = pytest.mark.tf
+# Looked up, not imported: TensorFlow takes seconds to import, and only when a test runs.
+pytestmark = [
+    pytest.mark.tf,
+    pytest.mark.skipif(find_spec("tensorflow") is None, reason="needs the workstation extra"),
+]
 
 
 @pytest.mark.parametrize("runtime", installed_runtimes())
@@ -44,7 +48,7 @@ def test_no_operator_depends_on_the_batch_size(int8_bytes):
 
 def test_no_representative_crop_is_refused(encoder, crops):
     with pytest.raises(BundleError, match="no representative crops"):
-        quantize_encoder(encoder, crops[:0])
+        quantize_network(encoder, crops[:0])
 
 
 def test_operator_that_tflite_lacks_is_named_with_its_layer(toy_encoder, crops):
@@ -55,7 +59,7 @@ def test_operator_that_tflite_lacks_is_named_with_its_layer(toy_encoder, crops):
             return keras.ops.erf(inputs)
 
     with pytest.raises(BundleError, match="operator Erf of odd_1/Erf does not exist in TFLite"):
-        quantize_encoder(toy_encoder(Erf(name="odd")), crops[:2])
+        quantize_network(toy_encoder(Erf(name="odd")), crops[:2])
 
 
 def test_operator_without_int8_form_is_named_with_its_layer(toy_encoder, crops):
@@ -63,18 +67,16 @@ def test_operator_without_int8_form_is_named_with_its_layer(toy_encoder, crops):
 
     unit = keras.layers.UnitNormalization(name="unit")
     with pytest.raises(BundleError, match=r"operator \w+ of unit_1/\w+ has no int8 form"):
-        quantize_encoder(toy_encoder(unit), crops[:2])
+        quantize_network(toy_encoder(unit), crops[:2])
 
 
-@pytest.mark.skipif(
-    importlib.util.find_spec("tflite_runtime") is None, reason="needs the extra tflite-runtime"
-)
+@pytest.mark.skipif(find_spec("tflite_runtime") is None, reason="needs the extra tflite-runtime")
 def test_operator_that_one_runtime_lacks_is_named_with_its_layer(toy_encoder, crops):
     """The logarithm of a softplus, in int8, is newer than tflite-runtime 2.14."""
     import keras
 
     mish = keras.layers.Activation("mish", name="odd")
-    encoder = quantize_encoder(toy_encoder(mish), crops[:2])
+    encoder = quantize_network(toy_encoder(mish), crops[:2])
     assert embed_int8(encoder, crops[:2], "ai-edge-litert").shape == (2, 32)
     with pytest.raises(BundleError, match=r"tflite-runtime has no operator LOG version 2.* odd_1"):
         embed_int8(encoder, crops[:2], "tflite-runtime")
@@ -92,7 +94,7 @@ def test_one_layer_computes_what_the_arithmetic_says(crops):
     layer = keras.layers.Conv2D(4, 16, strides=16, bias_initializer="random_normal")
     model = keras.Sequential([keras.Input((112, 112, 3)), layer, keras.layers.Flatten()])
     dull = (crops // 4 + 90).astype(np.uint8)
-    encoder = quantize_encoder(model, dull)
+    encoder = quantize_network(model, dull)
     network = read_network(encoder)
     operator = next(each for each in network.operators if each.name == "CONV_2D")
     interpreter = Interpreter(model_content=encoder)

@@ -7,13 +7,13 @@ import sys
 import numpy as np
 import pytest
 
+pytest.importorskip("tqdm", reason="needs the workstation extra")
+
 from convert.embedding_worker import as_aligned
 from convert.runtimes import embed_int8
 from edge.align import TEMPLATE, align
-from edge.embed import installed_runtimes
 from edge.errors import BundleError
-
-pytest.importorskip("tqdm", reason="needs the workstation extra")
+from edge.tflite import installed_runtimes
 
 CROPS = np.zeros((1, 112, 112, 3), np.uint8)
 RUNTIME = installed_runtimes()[0]

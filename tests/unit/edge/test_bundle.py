@@ -27,7 +27,7 @@ def manifest(**changes):
         alignment=GEOMETRY,
         encoder=describe_encoder(ENCODER, embedding_size=16),
         operating_point=OperatingPoint(0.4, 1e-3, 0.05, 30_000, 900, "made up"),
-        parity={"cosine_mean": 0.998, "cosine_min": 0.97},
+        parity={"cosine_mean": 0.998, "cosine_min": 0.97, "passed": 1.0},
         training={"recipe": "att", "epochs": 12, "subjects": ["a", "b"], "seed": None},
         versions={"tensorflow": "2.21.0"},
     )
@@ -80,7 +80,7 @@ def test_the_model_id_changes_with_encoder_and_alignment_and_with_nothing_else(t
 
     first = model_id("1")
     assert len(first) == 64
-    assert model_id("2", name="renamed", parity={}) == first
+    assert model_id("2", name="renamed", parity={"passed": 1.0}) == first
     assert model_id("3", encoder=b"other") != first
     assert model_id("4", alignment="v2") != first
 
@@ -282,3 +282,11 @@ def mutate(content, chance):
     if kind == 2:
         return content[:at] + content[at + chance.randrange(1, 9) :]
     return content[:at] + chance.randbytes(chance.randrange(1, 9)) + content[at:]
+
+
+@pytest.mark.parametrize("parity", [{}, {"passed": 0.0}, {"cosine_mean": 0.999}])
+def test_an_encoder_that_did_not_pass_parity_opens_no_door(tmp_path, parity):
+    """`janus convert --force` writes such bundles, for looking at."""
+    directory = write(tmp_path / "b", written=manifest_bytes(manifest(parity=parity)))
+    with pytest.raises(BundleError, match="parity"):
+        read_bundle(directory, alignment=GEOMETRY)

@@ -13,15 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from edge.embed import (
-    Quantization,
-    TfliteEmbedder,
-    dequantize,
-    installed_runtimes,
-    open_embedder,
-    quantize,
-)
+from edge.embed import TfliteEmbedder, open_embedder
 from edge.errors import BundleError, ConfigError
+from edge.tflite import Network, Quantization, dequantize, installed_runtimes, quantize
 from edge.vocabulary import AlignedFace, Box, Detection
 
 GOLDEN = Path(__file__).parents[2] / "golden"
@@ -106,20 +100,18 @@ def test_both_runtimes_agree():
 
 def test_auto_takes_the_first_installed_runtime():
     embedder = open_embedder(TINY, "m")
-    assert type(embedder._interpreter).__module__.startswith(
-        installed_runtimes()[0].replace("-", "_")
-    )
+    assert embedder._network.runtime_module.startswith(installed_runtimes()[0].replace("-", "_"))
 
 
 @pytest.mark.parametrize("runtime", ["ai-edge-litert", "tflite-runtime"])
 def test_a_named_runtime_that_is_missing_says_what_to_install(monkeypatch, runtime):
-    monkeypatch.setattr("edge.embed.installed_runtimes", tuple)
+    monkeypatch.setattr("edge.tflite.installed_runtimes", tuple)
     with pytest.raises(ConfigError, match=f"{runtime}.*not installed.*pip install"):
         open_embedder(TINY, "m", runtime=runtime)
 
 
 def test_no_runtime_at_all_says_what_to_install(monkeypatch):
-    monkeypatch.setattr("edge.embed.installed_runtimes", tuple)
+    monkeypatch.setattr("edge.tflite.installed_runtimes", tuple)
     with pytest.raises(ConfigError, match="pip install ai-edge-litert"):
         open_embedder(TINY, "m")
 
@@ -127,9 +119,9 @@ def test_no_runtime_at_all_says_what_to_install(monkeypatch):
 def test_only_the_older_runtime_installed_is_what_auto_takes(monkeypatch):
     if "tflite-runtime" not in installed_runtimes():
         pytest.skip("tflite-runtime is not installed (no wheel above Python 3.11)")
-    monkeypatch.setattr("edge.embed.installed_runtimes", lambda: ("tflite-runtime",))
+    monkeypatch.setattr("edge.tflite.installed_runtimes", lambda: ("tflite-runtime",))
     embedder = open_embedder(TINY, "m")
-    assert type(embedder._interpreter).__module__ == "tflite_runtime.interpreter"
+    assert embedder._network.runtime_module == "tflite_runtime.interpreter"
 
 
 def test_an_unknown_runtime_is_refused():
@@ -146,7 +138,7 @@ def test_a_runtime_that_does_not_start_is_a_configuration_error(monkeypatch, err
             raise error
 
     broken = type("module", (), {"Interpreter": Broken})
-    monkeypatch.setattr("edge.embed.importlib.import_module", lambda name: broken)
+    monkeypatch.setattr("edge.tflite.importlib.import_module", lambda name: broken)
     with pytest.raises(ConfigError, match=f"does not start .{error}"):
         open_embedder(TINY, "m")
 
@@ -242,17 +234,19 @@ def tensor(shape, *, index=0, dtype=np.int8, scales=(1.0,), zero_points=(-128,))
 )
 def test_other_tensors_than_the_edge_feeds_are_refused(wrong):
     with pytest.raises(BundleError, match="convert the model again"):
-        TfliteEmbedder(StubInterpreter(**wrong), "m")
+        TfliteEmbedder(Network(StubInterpreter(**wrong), "encoder"), "m")
 
 
 def test_a_collapsed_network_is_an_error_and_not_an_embedding():
-    embedder = TfliteEmbedder(StubInterpreter(levels=[-128] * 4), "m")
+    embedder = TfliteEmbedder(Network(StubInterpreter(levels=[-128] * 4), "encoder"), "m")
     with pytest.raises(BundleError, match="zero for every feature"):
         embedder.embed(face(black()))
 
 
 def test_a_failing_interpreter_is_a_bundle_error():
-    embedder = TfliteEmbedder(StubInterpreter(error=RuntimeError("node 3 failed")), "m")
+    embedder = TfliteEmbedder(
+        Network(StubInterpreter(error=RuntimeError("node 3 failed")), "encoder"), "m"
+    )
     with pytest.raises(BundleError, match="node 3 failed"):
         embedder.embed(face(black()))
 
@@ -262,7 +256,7 @@ def test_every_pixel_value_is_quantised_as_the_formula_says():
         inputs=[tensor((1, 112, 112, 3), scales=(0.7,), zero_points=(-20,))], levels=[1, 2, 3, 4]
     )
     pixels = (np.arange(112 * 112 * 3) % 256).astype(np.uint8).reshape(112, 112, 3)
-    TfliteEmbedder(stub, "m").embed(face(pixels))
+    TfliteEmbedder(Network(stub, "encoder"), "m").embed(face(pixels))
     wanted = quantize(pixels.astype(np.float32), Quantization(float(np.float32(0.7)), -20))
     np.testing.assert_array_equal(stub.seen, wanted[np.newaxis])
     assert stub.seen.dtype == np.int8

@@ -202,7 +202,7 @@ def test_the_box_of_an_upright_face_holds_its_landmarks():
 
 
 def test_the_box_grows_and_moves_with_the_face():
-    small, large = box_of(face_at(0, 0, 20)), box_of((*face_at(0, 0, 40), 7, 5))
+    small, large = box_of(face_at(0, 0, 20)), box_of(face_at(7, 5, 40))
     assert large.width == pytest.approx(2 * small.width, rel=1e-4)
     assert large.left == pytest.approx(2 * small.left + 7, abs=1e-3)
 

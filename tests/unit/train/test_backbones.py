@@ -72,8 +72,8 @@ def test_resized_weights_keep_what_a_flat_face_gives(small):
     changed = [at for at, each in enumerate(held) if each.shape != moved[at].shape]
     assert len(changed) == 1
     before, after = held[changed[0]], moved[changed[0]]
-    assert (4, 4) == before.shape[:2]
-    assert (8, 8) == after.shape[:2]
+    assert before.shape[:2] == (4, 4)
+    assert after.shape[:2] == (8, 8)
     assert after.sum(axis=(0, 1)) == pytest.approx(before.sum(axis=(0, 1)), abs=1e-4)
     larger.set_weights(moved)
 

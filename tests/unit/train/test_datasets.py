@@ -64,7 +64,7 @@ def test_one_person_in_train_and_test_folders_is_one_subject(tmp_path):
 def test_folder_without_two_people_says_which_layout_is_expected(tmp_path, people):
     for name in people:
         picture(tmp_path / name / "1.jpg")
-    with pytest.raises(DataSetError, match="DIR/ada/1.jpg"):
+    with pytest.raises(DataSetError, match=r"DIR/ada/1\.jpg"):
         read_folder(tmp_path)
 
 

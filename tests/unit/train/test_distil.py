@@ -4,6 +4,7 @@ import csv
 import json
 import sys
 import zipfile
+from functools import partial
 
 import cv2
 import numpy as np
@@ -138,11 +139,15 @@ def test_file_that_is_no_network_is_refused(teacher):
 @pytest.mark.tf
 @pytest.mark.slow
 @pytest.mark.usefixtures("calls")
-def test_run_goes_on_where_it_stopped_and_leaves_an_encoder(pictures, tmp_path, teacher):
+def test_run_goes_on_where_it_stopped(pictures, tmp_path, teacher, monkeypatch):
     """Two sizes of picture, a stop between, an encoder for the door's crop at the end."""
     import keras
 
+    from train import student
     from train.student import Schedule
+
+    small = partial(student.residual_encoder, stem_channels=2, stages=((4, "n"),), head_channels=4)
+    monkeypatch.setattr(student, "residual_encoder", small)
 
     schedule = Schedule(batch=8, sizes=((32, 0.5, 0.5), (48, 1.0, 1.0)))
     out = tmp_path / "run"

@@ -1,0 +1,189 @@
+"""The eyes' two float networks become their int8 bundle, with the parity of both measured.
+
+Activation ranges come from pictures as training composes them. Parity is measured on the photos of
+the training part of `scenes`: int8 must find the faces that float finds, at the same place.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from convert.encoder import quiet_tensorflow
+from convert.package import check_target, write_directory
+from convert.provenance import versions
+from convert.quantize import quantize_network
+from edge.errors import BundleError
+from edge.eyes import PADDING_GREY, REFINER_UNIT_PX, STRIDES
+from edge.eyes_bundle import (
+    FINDER_FILE,
+    GEOMETRY,
+    REFINER_FILE,
+    EyesManifest,
+    describe_network,
+    eyes_manifest_bytes,
+)
+from edge.manifest import MANIFEST_FILE
+from edge.tflite import Network, dequantize, open_network
+from edge.vocabulary import FloatArray, PixelArray
+from train.composites import Composer
+from train.eyes_targets import Cropper
+from train.material import Material, read_material
+
+FINDER_KERAS, REFINER_KERAS = "finder.keras", "refiner.keras"
+# Of the finder's input: a 640x480 frame is halved, and whole photos up to 352 px keep their size.
+FINDER_HEIGHT_PX, FINDER_WIDTH_PX = 288, 352
+_PICTURES, _CROPS = 160, 300
+_SEED = 9
+# What int8 may move a landmark, in eye distances: well below the 4 % that the eyes are held to.
+_MOST_MOVED = 0.01
+_MOST_SCORE_CHANGE = 0.1
+_EYE_DISTANCE_PX = 17.6  # of the refiner's template
+
+
+def holds_eyes(run: Path) -> bool:
+    """Tell whether *run* holds the networks of the eyes."""
+    return (run / FINDER_KERAS).is_file() and (run / REFINER_KERAS).is_file()
+
+
+def convert_eyes(
+    run: Path, pictures: Path, out: Path, *, score: float = 0.5, name: str | None = None
+) -> EyesManifest:
+    """Make the eyes' bundle *out* of the networks in *run*.
+
+    Args:
+        run: holds finder.keras and refiner.keras, made by `janus train`.
+        pictures: holds `faces` and `scenes`, as training read them.
+        out: the bundle's directory; replaced if it is a bundle already.
+        score: the lowest score that counts, 0 to 1.
+        name: of the bundle; None takes the run's.
+
+    Returns: the manifest that was written.
+
+    Raises:
+        BundleError: if a network cannot be converted, or int8 is not near enough to float.
+        DataSetError: if the pictures are missing.
+    """
+    files = frozenset({MANIFEST_FILE, FINDER_FILE, REFINER_FILE})
+    check_target(out, files)
+    material = read_material(pictures / "faces", pictures / "scenes")
+    finder, refiner = _load(run)
+    looks, crops = _representative(material)
+    found, placed = quantize_network(finder, looks), quantize_network(refiner, crops)
+    parity = _finder_parity(finder, found, looks) | _refiner_parity(refiner, placed, crops)
+    failures = tuple(
+        f"{measure} is {value:.3f}, at most {most} is allowed"
+        for measure, value in parity.items()
+        for most in (_MOST_SCORE_CHANGE if "score" in measure else _MOST_MOVED,)
+        if value > most
+    )
+    if failures:
+        raise BundleError(
+            f"the int8 eyes are not near enough to the float ones: {'; '.join(failures)}; train "
+            "them longer, or on pictures like these"
+        )
+    manifest = EyesManifest(
+        name=name or run.name,
+        geometry=GEOMETRY,
+        finder=describe_network(FINDER_FILE, found),
+        refiner=describe_network(REFINER_FILE, placed),
+        score=score,
+        parity=parity,
+        training={"pictures": ["faces", "scenes (training part)"], "photos": len(material.photos)},
+        versions=versions(),
+    )
+    written = eyes_manifest_bytes(manifest)
+    write_directory(out, {MANIFEST_FILE: written, FINDER_FILE: found, REFINER_FILE: placed})
+    return manifest
+
+
+def _load(run: Path) -> tuple[Any, Any]:
+    """Return both float networks, the finder with a fixed input."""
+    quiet_tensorflow()
+    import keras
+
+    loaded = []
+    for file in (run / FINDER_KERAS, run / REFINER_KERAS):
+        try:
+            loaded.append(keras.models.load_model(file, compile=False))
+        except (OSError, ValueError, TypeError, KeyError) as exc:
+            raise BundleError(f"{file} cannot be loaded: {exc}; train the eyes again") from exc
+    finder, refiner = loaded
+    picture = keras.Input((FINDER_HEIGHT_PX, FINDER_WIDTH_PX, 1))
+    return keras.Model(picture, finder(picture)), refiner
+
+
+def _representative(material: Material) -> tuple[PixelArray, PixelArray]:
+    """Return pictures for the finder, every second a whole photo, and crops for the refiner."""
+    rng = np.random.default_rng(_SEED)
+    composer, cropper = Composer(material, rng), Cropper(material, rng)
+    looks = np.full((_PICTURES, FINDER_HEIGHT_PX, FINDER_WIDTH_PX, 1), PADDING_GREY, np.uint8)
+    for at, look in enumerate(looks):
+        seen = (
+            material.photo(rng).grey
+            if at % 2
+            else composer.picture(FINDER_WIDTH_PX, 16.0, 260.0).grey[:FINDER_HEIGHT_PX]
+        )
+        scale = min(1.0, FINDER_HEIGHT_PX / seen.shape[0], FINDER_WIDTH_PX / seen.shape[1])
+        size = (round(seen.shape[1] * scale), round(seen.shape[0] * scale))
+        look[: size[1], : size[0], 0] = cv2.resize(seen, size, interpolation=cv2.INTER_AREA)
+    crops = np.stack([cropper.crop().grey for _ in range(_CROPS)])[..., np.newaxis]
+    return looks, crops
+
+
+def _finder_parity(model: Any, content: bytes, looks: PixelArray) -> dict[str, float]:  # noqa: ANN401
+    """Return mean changes of score and landmarks at each picture's strongest cell."""
+    network = open_network(content, "finder")
+    scores, moves = [], []
+    for look in looks:
+        in_float = [np.asarray(each) for each in model(look[np.newaxis].astype(np.float32))]
+        network.run(look[np.newaxis])
+        logits, stride = max(
+            ((in_float[2 * at], stride) for at, stride in enumerate(STRIDES)),
+            key=lambda pair: float(pair[0].max()),
+        )
+        cell = np.unravel_index(int(logits.argmax()), logits.shape)[:3]
+        if logits[cell][0] < 0:  # no face: its landmarks mean nothing
+            continue
+        landmarks = in_float[2 * STRIDES.index(stride) + 1][cell].reshape(5, 2)
+        score, placed = (_output(network, (1, *logits.shape[1:3], size))[cell] for size in (1, 10))
+        scores.append(abs(float(_sigmoid(score[0]) - _sigmoid(logits[cell][0]))))
+        apart = np.linalg.norm(placed.reshape(5, 2) - landmarks, axis=1).mean()
+        moves.append(apart / np.linalg.norm(landmarks[1] - landmarks[0]))
+    if not scores:
+        raise BundleError(
+            "the finder sees no face in any of its training pictures: it has not learnt; train "
+            "the eyes longer"
+        )
+    return {"finder_score_change": float(np.mean(scores)), "finder_moved": float(np.mean(moves))}
+
+
+def _refiner_parity(model: Any, content: bytes, crops: PixelArray) -> dict[str, float]:  # noqa: ANN401
+    """Return mean changes of score and landmarks (in eye distances)."""
+    network = open_network(content, "refiner")
+    placed, logits = (np.asarray(each) for each in model(crops.astype(np.float32)))
+    scores, moves = [], []
+    for at, crop in enumerate(crops):
+        network.run(crop[np.newaxis])
+        score = _output(network, (1, 1))[0, 0]
+        scores.append(abs(float(_sigmoid(score) - _sigmoid(logits[at, 0]))))
+        if logits[at, 0] > 0:
+            apart = (_output(network, (1, 10))[0] - placed[at]).reshape(5, 2) * REFINER_UNIT_PX
+            moves.append(np.linalg.norm(apart, axis=1).mean() / _EYE_DISTANCE_PX)
+    return {
+        "refiner_score_change": float(np.mean(scores)),
+        "refiner_moved": float(np.mean(moves)) if moves else 0.0,
+    }
+
+
+def _output(network: Network, shape: tuple[int, ...]) -> FloatArray:
+    """Return the output of that shape, in its own values."""
+    (output,) = (each for each in network.outputs if each.shape == shape)
+    return dequantize(network.levels(output), output.quantization)
+
+
+def _sigmoid(logit: float) -> float:
+    return float(1 / (1 + np.exp(-logit)))

@@ -1,0 +1,78 @@
+"""The eyes' networks become a bundle that the edge opens, or are refused."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from edge.errors import BundleError
+from edge.eyes import REFINER_TEMPLATE, EyesDetector
+from edge.eyes_bundle import read_eyes
+from edge.tflite import open_network
+from train.material import Material, Photo
+
+pytestmark = [pytest.mark.tf, pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
+pytest.importorskip("tensorflow")
+
+
+@pytest.fixture
+def run(monkeypatch, tmp_path):
+    """A run of two networks as they are before training, and noise to convert them with."""
+    from convert import eyes
+    from train.eyes_model import build_finder, build_refiner
+
+    rng = np.random.default_rng(0)
+    template = ((REFINER_TEMPLATE - 32) * 2 + 72).astype(np.float32)
+    held = Material(
+        rng.integers(30, 220, (4, 144, 144)).astype(np.uint8),
+        np.stack([template] * 4),
+        (
+            Photo(
+                rng.integers(0, 255, (200, 160)).astype(np.uint8),
+                template[np.newaxis].astype(np.float64),
+                np.array([0.9], np.float32),
+            ),
+        ),
+        (rng.integers(0, 255, (180, 220)).astype(np.uint8),),
+    )
+    monkeypatch.setattr(eyes, "read_material", lambda *_: held)
+    monkeypatch.setattr(eyes, "_PICTURES", 4)
+    monkeypatch.setattr(eyes, "_CROPS", 8)
+    directory = tmp_path / "run"
+    directory.mkdir()
+    finder, refiner = build_finder(), build_refiner()
+    finder.save(directory / "finder.keras")
+    refiner.save(directory / "refiner.keras")
+    return directory
+
+
+def test_a_finder_that_has_learnt_nothing_is_refused(run, tmp_path):
+    from convert.eyes import convert_eyes, holds_eyes
+
+    assert holds_eyes(run)
+    with pytest.raises(BundleError, match="has not learnt"):
+        convert_eyes(run, tmp_path, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_edge_opens_what_was_converted(run, tmp_path, monkeypatch):
+    import keras
+
+    from convert import eyes
+
+    finder = keras.models.load_model(run / "finder.keras")
+    for stride in (8, 16, 32):  # now it sees faces everywhere
+        kernel, bias = finder.get_layer(f"score_{stride}").get_weights()
+        finder.get_layer(f"score_{stride}").set_weights([kernel, bias + 8])
+    finder.save(run / "finder.keras")
+    monkeypatch.setattr(eyes, "_MOST_MOVED", 1e6)  # parity of untrained networks means nothing
+    monkeypatch.setattr(eyes, "_MOST_SCORE_CHANGE", 1.0)
+    eyes.convert_eyes(run, tmp_path, tmp_path / "out")
+    bundle = read_eyes(tmp_path / "out")
+    detector = EyesDetector(
+        open_network(bundle.finder, "finder"),
+        open_network(bundle.refiner, "refiner"),
+        smallest_face_px=0,
+        score=bundle.manifest.score,
+    )
+    detector.detect(np.zeros((480, 640, 3), np.uint8))

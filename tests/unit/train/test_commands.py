@@ -1,0 +1,236 @@
+"""The workstation's commands on a few small people: files, figures, refusals."""
+
+import csv
+import json
+import shutil
+from argparse import ArgumentParser
+
+import cv2
+import numpy as np
+import pytest
+
+from edge.errors import ConfigError
+from train.cli import COMMANDS
+from train.datasets import read_folder
+from train.errors import DataSetError
+from train.evaluate import by_group, lfw_ten_folds, verify
+from train.figures import loss_curves
+from train.prepare import align_pictures, prepare
+from train.protocols import best_boundary
+from train.report import Section, write_report
+
+PEOPLE = 6
+
+
+def janus(*words):
+    """Run one of train's commands as `janus` does; return its exit code."""
+    command = next(each for each in COMMANDS if each.name == words[0])
+    parser = ArgumentParser()
+    command.add_arguments(parser)
+    return command(parser.parse_args([str(each) for each in words[1:]]))
+
+
+@pytest.fixture(scope="module")
+def att(tmp_path_factory):
+    """An AT&T tree of six people, ten noisy pictures of a pattern each."""
+    directory = tmp_path_factory.mktemp("att")
+    rng = np.random.default_rng(0)
+    for person in range(1, PEOPLE + 1):
+        pattern = cv2.resize(rng.integers(0, 255, (5, 4), np.uint8), (92, 112))
+        for number in range(1, 11):
+            noisy = np.clip(pattern + rng.normal(0, 10, (112, 92)), 0, 255).astype(np.uint8)
+            path = directory / f"s{person}" / f"{number}.pgm"
+            path.parent.mkdir(exist_ok=True)
+            cv2.imwrite(str(path), noisy)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def run(att, tmp_path_factory):
+    """A run of the recipe `att`, small."""
+    out = tmp_path_factory.mktemp("run")
+    settings = ("pairs_each=20", "epochs=3", "tested=2", "frames=whole", "batch=64")
+    overrides = [word for each in settings for word in ("--set", each)]
+    assert janus("train", "--recipe", "att", "--data", att, "--out", out, *overrides) == 0
+    return out
+
+
+@pytest.mark.tf
+def test_train_leaves_encoder_recipe_history_metrics_and_report(run):
+    assert {"encoder.keras", "recipe.json", "history.jsonl", "metrics.json", "report.html"} <= {
+        each.name for each in run.iterdir()
+    }
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert metrics["held_out"] == ["s5", "s6"]
+    assert metrics["honest"]["subjects"] == 2
+    assert set(metrics["own_protocol"]) >= {"validation loss", "precision at distance 0.5"}
+    assert json.loads((run / "recipe.json").read_text())["epochs"] == 3
+
+
+@pytest.mark.tf
+def test_train_prints_the_articles_figures_beside_ours_and_then_the_honest_ones(
+    att, run, tmp_path, capsys
+):
+    shutil.copytree(run, tmp_path / "run")
+    settings = ("pairs_each=20", "epochs=3", "tested=2", "frames=whole", "batch=64")
+    overrides = [word for each in settings for word in ("--set", each)]
+    words = ("train", "--recipe", "att", "--data", att, "--out", tmp_path / "run", "--resume")
+    assert janus(*words, *overrides) == 0
+    printed = capsys.readouterr().out
+    assert "0.0363" in printed
+    assert "0.9779" in printed
+    assert printed.index("own protocol") < printed.index("on people that it never saw")
+    assert "cannot support FMR 0.01" in printed
+
+
+@pytest.mark.tf
+def test_evaluate_measures_people_by_name_and_writes_a_page(att, run, tmp_path, capsys):
+    words = ("--data", att, "--layout", "att", "--frames", "whole", "--subjects", "s5", "s6")
+    assert janus("evaluate", run, *words, "--report", tmp_path / "page.html") == 0
+    assert "2 people, 20 pictures" in capsys.readouterr().out
+    page = (tmp_path / "page.html").read_text()
+    assert "data:image/png;base64," in page
+    assert page.count("src=") == page.count('src="data:'), "it opens without a network"
+    assert "href=" not in page
+
+
+@pytest.mark.tf
+def test_evaluate_refuses_people_that_are_not_there(att, run):
+    with pytest.raises(ConfigError, match="s9 are not in"):
+        janus("evaluate", run, "--data", att, "--layout", "att", "--subjects", "s9")
+
+
+@pytest.mark.tf
+def test_evaluate_refuses_what_is_no_encoder(att, tmp_path):
+    with pytest.raises(ConfigError, match="is no encoder"):
+        janus("evaluate", tmp_path, "--data", att, "--layout", "att", "--frames", "whole")
+
+
+def blurred(people=8, each=6, spread=0.4):
+    rng = np.random.default_rng(1)
+    numbers = np.repeat(np.arange(people), each)
+    centres = rng.normal(size=(people, 16))
+    return (centres[numbers] + spread * rng.normal(size=(people * each, 16))).astype(
+        np.float32
+    ), numbers
+
+
+def test_verification_states_what_the_count_supports_and_refuses_the_rest():
+    embeddings, numbers = blurred()
+    found = verify(embeddings, numbers)
+    assert found.mated == 8 * 15
+    assert found.nonmated == 28 * 36
+    assert set(found.tar) == {"0.1"}
+    assert any("cannot support FMR 0.01" in each for each in found.refused)
+    assert any("10-way" in each for each in found.refused)
+    eer = found.equal_error_rate
+    assert eer.low <= eer.rate <= eer.high
+
+
+def test_gallery_searches_count_strangers_and_mates():
+    embeddings, numbers = blurred(spread=0.05)
+    search = verify(embeddings, numbers).searches[0]
+    assert search.gallery == 5
+    assert search.stranger_searches == 20 * 3 * 6
+    assert search.mated_searches == 20 * 5 * 5
+    assert search.fnir == 0.0
+    assert 0.0 < search.fpir < 1.0, "FMR 0.1 with five references lets strangers in"
+
+
+def test_groups_are_reported_worst_first():
+    embeddings, numbers = blurred()
+    embeddings[24:] = np.random.default_rng(0).normal(size=(24, 16))
+    groups = ["good"] * 24 + ["bad"] * 24
+    found = by_group(embeddings, numbers, groups)
+    assert [name for name, _, _ in found] == ["bad", "good"]
+    assert [people for *_, people in found] == [4, 4]
+
+
+def test_lfw_pair_without_a_face_counts_as_wrong():
+    embeddings = np.eye(3, dtype=np.float32)[[0, 0, 1, 1]]
+    paths = ["A/A_0001.webp", "A/A_0002.webp", "B/B_0001.webp", "B/B_0002.webp"]
+    fold = [("A_0001", "A_0002", True), ("A_0001", "B_0001", False)]
+    other = [("B_0001", "B_0002", True), ("A_0002", "B_0002", False)]
+    pairs = [(*each, 0) for each in fold] + [(*each, 1) for each in other]
+    found, missing = lfw_ten_folds(embeddings, paths, pairs)
+    assert (found.rate, missing) == (1.0, 0)
+    found, missing = lfw_ten_folds(embeddings[1:], paths[1:], pairs)
+    assert missing == 2
+    assert found.rate <= 0.5
+
+
+def test_best_boundary_separates_what_can_be_separated():
+    boundary = best_boundary(
+        np.array([0.1, 0.2, 0.6, 0.9], np.float32), np.array([1, 1, 0, 0], np.float32)
+    )
+    assert 0.2 < boundary < 0.6
+
+
+def test_report_is_one_page_with_its_pictures_in_it(tmp_path):
+    png = loss_curves([{"epoch": 1, "loss": 2.0}, {"epoch": 2, "loss": 1.0}])
+    write_report(tmp_path / "r.html", "A <title>", [Section("One", ["a < b"], [("curve", png)])])
+    page = (tmp_path / "r.html").read_text()
+    assert "A &lt;title&gt;" in page
+    assert "a &lt; b" in page
+    assert "data:image/png;base64," in page
+    assert (tmp_path / "pictures" / "01.png").read_bytes() == png
+
+
+def faces(shared_data, directory, count=3):
+    """Copy a few AT&T pictures into one folder per person, with a blank one."""
+    source = shared_data / "att-faces"
+    for person in ("s1", "s2"):
+        (directory / person).mkdir(parents=True)
+        for number in range(1, count + 1):
+            shutil.copy(source / person / f"{number}.pgm", directory / person)
+    cv2.imwrite(str(directory / "s1" / "blank.png"), np.full((112, 92), 128, np.uint8))
+    return directory
+
+
+def test_prepare_cuts_crops_lists_them_and_shows_what_was_refused(shared_data, tmp_path):
+    photos = faces(shared_data, tmp_path / "photos")
+    crops, refused = prepare(photos, tmp_path / "crops")
+    assert (crops, refused) == (6, 1)
+    index = read_folder(tmp_path / "crops")
+    assert index.subjects == ("s1", "s2")
+    assert all(each.load().shape == (112, 112, 3) for each in index.pictures)
+    with (tmp_path / "crops" / "index.csv").open() as lines:
+        rows = {row["photo"]: row for row in csv.DictReader(lines)}
+    assert rows["s1/blank.png"]["refused"] == "no face found"
+    assert (tmp_path / "crops" / "refused.png").is_file()
+
+
+def test_prepare_agrees_with_training_to_the_pixel(shared_data, tmp_path):
+    photos = faces(shared_data, tmp_path / "photos")
+    prepare(photos, tmp_path / "crops")
+    aligned = align_pictures(read_folder(photos))
+    written = read_folder(tmp_path / "crops")
+    assert len(aligned.index.refused) == 1
+    for each, crop in zip(written.pictures, aligned.pixels, strict=True):
+        np.testing.assert_array_equal(each.load(), crop)
+
+
+def test_prepare_goes_on_where_it_was_stopped(shared_data, tmp_path, monkeypatch):
+    photos = faces(shared_data, tmp_path / "photos")
+    prepare(photos, tmp_path / "crops")
+    listing = tmp_path / "crops" / "index.csv"
+    lines = listing.read_text().splitlines(keepends=True)
+    listing.write_text("".join(lines[:4]) + lines[4][:5])
+    cut = []
+    real = cv2.imwrite
+    monkeypatch.setattr(cv2, "imwrite", lambda path, *rest: cut.append(path) or real(path, *rest))
+    assert prepare(photos, tmp_path / "crops") == (6, 1)
+    assert len(cut) == 3 + 1, "three faces were left, and the contact sheet"
+    with listing.open() as lines:
+        assert [row["photo"] for row in csv.DictReader(lines)] == [
+            *("s1/1.pgm", "s1/2.pgm", "s1/3.pgm", "s1/blank.png"),
+            *("s2/1.pgm", "s2/2.pgm", "s2/3.pgm"),
+        ]
+
+
+def test_pictures_without_a_face_are_refused_together(tmp_path):
+    for name in ("ada", "eve"):
+        (tmp_path / name).mkdir()
+        cv2.imwrite(str(tmp_path / name / "1.png"), np.full((112, 92), 128, np.uint8))
+    with pytest.raises(DataSetError, match="no face was found in 2 pictures"):
+        align_pictures(read_folder(tmp_path))

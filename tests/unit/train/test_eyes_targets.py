@@ -1,0 +1,126 @@
+"""What the eyes are asked to answer: the right cells, at the right place, in a mirror as well."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from edge.eyes import OFFSET_UNIT, REFINER_TEMPLATE, STRIDES
+from train.composites import Composer, Picture
+from train.eyes_targets import Crop, Cropper, grid_targets
+from train.material import MIRRORED, Material, Photo, mask_of
+from train.warping import edges, size_of
+
+SIDE = 128
+
+
+def face(x, y, size_px):
+    """Return an upright face about (x, y) whose box has an area of size_px squared."""
+    shape = (REFINER_TEMPLATE - REFINER_TEMPLATE.mean(axis=0)).astype(np.float64)
+    return shape * size_px / size_of(shape) + (x, y)
+
+
+def picture(*faces, ignored=()):
+    return Picture(np.zeros((SIDE, SIDE), np.uint8), tuple(faces), tuple(ignored))
+
+
+def material(rng):
+    """Return crops of noise with template landmarks, one photo with a face, one without."""
+    crops = rng.integers(30, 220, (4, 144, 144)).astype(np.uint8)
+    crops[1, :, :40] = 0  # a corner beyond the source picture
+    template = (REFINER_TEMPLATE - 32) * 2 + 72
+    photos = (
+        Photo(
+            rng.integers(0, 255, (200, 160)).astype(np.uint8),
+            face(80, 90, 60)[np.newaxis],
+            np.array([0.9], np.float32),
+        ),
+    )
+    faceless = (rng.integers(0, 255, (180, 220)).astype(np.uint8),)
+    return Material(crops, np.stack([template] * 4).astype(np.float32), photos, faceless)
+
+
+@pytest.mark.parametrize(
+    ("size_px", "grids"), [(20, [0]), (38, [0, 1]), (60, [1]), (80, [1, 2]), (120, [2])]
+)
+def test_a_face_is_asked_of_the_grids_of_its_size(size_px, grids):
+    targets = grid_targets(picture(face(64, 64, size_px)))
+    assert [at for at, each in enumerate(targets) if each.face.any()] == grids
+
+
+def test_the_offsets_lead_from_the_cell_to_the_landmarks():
+    wanted = face(50, 70, 25)
+    (fine, _, _) = grid_targets(picture(wanted))
+    for row, column in np.argwhere(fine.face):
+        centre = (np.array([column, row]) + 0.5) * STRIDES[0] - 0.5
+        found = fine.offsets[row, column].reshape(5, 2) * OFFSET_UNIT * STRIDES[0] + centre
+        assert np.abs(found - wanted).max() < 1e-3
+
+
+def test_cells_away_from_every_face_count_as_no_face():
+    (fine, _, _) = grid_targets(picture(face(20, 20, 25)))
+    assert fine.counts[-4:, -4:].all()
+    assert not fine.face[-4:, -4:].any()
+
+
+def test_nothing_is_asked_where_nothing_is_known():
+    unsure = face(64, 64, 60)
+    targets = grid_targets(picture(ignored=[edges(unsure)]))
+    assert all(not each.face.any() for each in targets)
+    assert targets[0].counts[8, 8] == 0
+
+
+def test_the_target_of_the_mirrored_picture_is_the_mirrored_target():
+    seen = face(50, 70, 25)
+    flipped = (seen * (-1, 1) + (SIDE - 1, 0))[MIRRORED]
+    for one, other in zip(grid_targets(picture(seen)), grid_targets(picture(flipped)), strict=True):
+        mirrored = one.mirrored()
+        np.testing.assert_array_equal(mirrored.face, other.face)
+        np.testing.assert_array_equal(mirrored.counts, other.counts)
+        own = other.face > 0
+        np.testing.assert_allclose(mirrored.offsets[own], other.offsets[own], atol=1e-4)
+
+
+def test_a_crop_mirrored_twice_is_itself():
+    crop = Crop(
+        np.arange(64 * 64).reshape(64, 64).astype(np.uint8), np.arange(10, dtype=np.float32)
+    )
+    twice = crop.mirrored().mirrored()
+    np.testing.assert_array_equal(twice.grey, crop.grey)
+    np.testing.assert_array_equal(twice.landmarks, crop.landmarks)
+
+
+def test_equal_generators_compose_equal_pictures():
+    held = material(np.random.default_rng(0))
+    one, other = (
+        [Composer(held, np.random.default_rng(5)).picture(SIDE, 14, 110) for _ in range(8)]
+        for _ in range(2)
+    )
+    for left, right in zip(one, other, strict=True):
+        np.testing.assert_array_equal(left.grey, right.grey)
+
+
+def test_composed_pictures_hold_faces_of_the_sizes_asked_for():
+    composer = Composer(material(np.random.default_rng(0)), np.random.default_rng(1))
+    sizes = [size_of(each) for _ in range(40) for each in composer.picture(SIDE, 20, 60).faces]
+    assert len(sizes) > 20
+    # Swapped faces differ a little from the one that they replace.
+    assert min(sizes) > 14
+    assert max(sizes) < 90
+
+
+def test_crops_are_with_and_without_faces_and_answers_are_near_the_template():
+    cropper = Cropper(material(np.random.default_rng(0)), np.random.default_rng(2))
+    crops = [cropper.crop() for _ in range(80)]
+    answers = [each.landmarks for each in crops if each.landmarks is not None]
+    assert 50 < len(answers) < 78
+    wanted = (REFINER_TEMPLATE - 31.5) / 32
+    assert np.abs(np.mean(answers, axis=0).reshape(5, 2) - wanted).max() < 0.15
+
+
+def test_the_mask_covers_the_source_and_not_the_corner_beyond_it():
+    grey = np.full((144, 144), 120, np.uint8)
+    grey[:, :40] = 0
+    mask = mask_of(grey)
+    assert not mask[:, :38].any()
+    assert mask[:, 42:].all()
