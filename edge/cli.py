@@ -41,7 +41,8 @@ def build_parser(known: Sequence[Command]) -> argparse.ArgumentParser:
             epilog=f"example: {command.example}",
             **shown,  # type: ignore[arg-type]
         )
-        command.add_arguments(subparser)
+        if not command.missing():
+            command.add_arguments(subparser)
         subparser.set_defaults(run=command)
     return parser
 
@@ -51,7 +52,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(
         level=os.environ.get("JANUS_LOG", "INFO").upper(), format="%(levelname)s %(message)s"
     )
-    arguments = build_parser(commands()).parse_args(argv)
+    parser = build_parser(commands())
+    arguments, unknown = parser.parse_known_args(argv)
+    # Where something must be installed first, that is the one complaint, whatever the arguments.
+    if unknown and not arguments.run.missing():
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     try:
         code: int = arguments.run(arguments)
         sys.stdout.flush()

@@ -8,6 +8,7 @@ moves them along. Boxes are derived from landmarks, so the two cannot disagree.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -53,6 +54,7 @@ _BOX_OF_NOSE: npt.NDArray[np.float64] = np.array(
     ]
 )
 
+_MIRRORED = [1, 0, 2, 4, 3]  # left and right change places in a mirror
 _REFINEMENTS = 2  # the second sees the face where the first put it
 _MOST_CANDIDATES = 200  # cells that reach suppression
 _SAME_FACE_OVERLAP = 0.4  # intersection over union
@@ -66,7 +68,6 @@ class Grid:
     stride: int
     score: Output
     landmarks: Output
-    cells: FloatArray  # (rows * columns, 2) centres in input pixels
 
 
 class EyesDetector:
@@ -122,31 +123,21 @@ class EyesDetector:
             grey, (width, height), interpolation=cv2.INTER_AREA
         )
         self._finder.run(seen)
-        scores, points = [], []
-        for grid in self._grids:
-            logits = dequantize(
-                self._finder.levels(grid.score).reshape(-1), grid.score.quantization
+        answers = [
+            (
+                grid.stride,
+                dequantize(self._finder.levels(grid.score), grid.score.quantization)[0, ..., 0],
+                dequantize(self._finder.levels(grid.landmarks), grid.landmarks.quantization)[0],
             )
-            strong = np.flatnonzero(logits >= _logit(self._score))
-            offsets = dequantize(
-                self._finder.levels(grid.landmarks).reshape(-1, 5, 2)[strong],
-                grid.landmarks.quantization,
-            )
-            scores.append(_sigmoid(logits[strong]))
-            points.append(grid.cells[strong, np.newaxis] + offsets * (OFFSET_UNIT * grid.stride))
-        score, landmarks = np.concatenate(scores), np.concatenate(points)
+            for grid in self._grids
+        ]
+        # The score that counts is the geometric mean with the refiner's, which is at most 1.
+        found = faces_of(answers, self._score**2)
         # Pixel centres: x of the picture is (x of the input + 1/2) / scale - 1/2.
         back = np.array([grey.shape[1] / width, grey.shape[0] / height])
-        landmarks = ((landmarks + 0.5) * back - 0.5).astype(np.float32)
-        kept: list[tuple[FloatArray, float, Box]] = []
-        for at in np.argsort(-score, kind="stable")[:_MOST_CANDIDATES]:
-            if not is_a_face(landmarks[at]):
-                continue
-            box = box_of(landmarks[at])
-            if not any(_overlap(box, other) for _, _, other in kept):
-                kept.append((landmarks[at], float(score[at]), box))
+        in_picture = [(((at + 0.5) * back - 0.5).astype(np.float32), score) for at, score in found]
         # Twice as many as are wanted: the refiner refuses some.
-        return [(each, score) for each, score, _ in kept[: 2 * self._most_faces]]
+        return in_picture[: 2 * self._most_faces]
 
     def _refine(self, grey: PixelArray, landmarks: FloatArray, score: float) -> Detection | None:
         """Return the face with its landmarks placed anew, or None if it is none."""
@@ -154,12 +145,13 @@ class EyesDetector:
         for _ in range(_REFINEMENTS):
             to_crop = similarity(landmarks, REFINER_TEMPLATE)
             crop = warp(grey, to_crop.astype(np.float64), REFINER_SIDE_PX)
-            self._refiner.run(crop[np.newaxis, :, :, np.newaxis])
-            placed = dequantize(self._refiner.levels(self._refined), self._refined.quantization)
-            in_crop = placed.reshape(5, 2) * REFINER_UNIT_PX + REFINER_CENTRE_PX
-            logit = dequantize(self._refiner.levels(self._verdict), self._verdict.quantization)
-            verdict = float(_sigmoid(logit)[0, 0])
+            plain, one = self._placed(crop)
+            mirrored, other = self._placed(crop[:, ::-1])
+            # In the mirror it errs to the other side, so the mean is nearer than either.
+            mirrored = (mirrored * (-1, 1) + (REFINER_SIDE_PX - 1, 0))[_MIRRORED]
+            in_crop = ((plain + mirrored) / 2).astype(np.float32)
             landmarks = moved(in_crop, np.asarray(cv2.invertAffineTransform(to_crop), np.float32))
+            verdict = (one + other) / 2
             if verdict < _SOFT_SCORE or not is_a_face(landmarks):
                 return None
         both = float(np.sqrt(score * verdict))
@@ -167,6 +159,43 @@ class EyesDetector:
         if both < self._score or box.width < self._smallest_face_px:
             return None
         return Detection(box, landmarks, both)
+
+    def _placed(self, crop: PixelArray) -> tuple[FloatArray, float]:
+        """Return (5, 2) landmarks in pixels of the *crop* and the refiner's score."""
+        self._refiner.run(crop[np.newaxis, :, :, np.newaxis])
+        answer = dequantize(self._refiner.levels(self._refined), self._refined.quantization)
+        logit = dequantize(self._refiner.levels(self._verdict), self._verdict.quantization)
+        placed = answer.reshape(5, 2) * REFINER_UNIT_PX + REFINER_CENTRE_PX
+        return placed, float(_sigmoid(logit)[0, 0])
+
+
+def faces_of(
+    answers: Sequence[tuple[int, FloatArray, FloatArray]], least: float
+) -> list[tuple[FloatArray, float]]:
+    """Return landmarks in pixels of the finder's input and score of each face, best first.
+
+    Args:
+        answers: for each grid its stride, (R, C) logits and (R, C, 10) offsets.
+        least: lowest score that counts, 0 to 1.
+    """
+    scores, points = [], []
+    for stride, logits, offsets in answers:
+        rows, columns = np.nonzero(logits >= _logit(least))
+        centres = (np.stack([columns, rows], axis=-1) + 0.5) * stride - 0.5
+        away = offsets[rows, columns].reshape(-1, 5, 2) * (OFFSET_UNIT * stride)
+        scores.append(_sigmoid(logits[rows, columns]))
+        points.append((centres[:, np.newaxis] + away).astype(np.float32))
+    score, landmarks = np.concatenate(scores), np.concatenate(points)
+    kept: list[tuple[FloatArray, float]] = []
+    boxes: list[Box] = []
+    for at in np.argsort(-score, kind="stable")[:_MOST_CANDIDATES]:
+        if not is_a_face(landmarks[at]):
+            continue
+        box = box_of(landmarks[at])
+        if not any(_overlap(box, other) for other in boxes):
+            kept.append((landmarks[at], float(score[at])))
+            boxes.append(box)
+    return kept
 
 
 def box_of(landmarks: FloatArray) -> Box:
@@ -249,9 +278,7 @@ def _finder_tensors(finder: Network) -> tuple[int, int, tuple[Grid, ...]]:
                 f"the finder offers {sorted(by_shape)}; expected a score and ten landmark values "
                 f"for each of {rows} x {columns} cells: convert the model again"
             )
-        y, x = np.mgrid[0:rows, 0:columns]
-        cells = (np.stack([x, y], axis=-1).reshape(-1, 2) + 0.5) * stride - 0.5
-        grids.append(Grid(stride, score, landmarks, cells.astype(np.float32)))
+        grids.append(Grid(stride, score, landmarks))
     return shape[1], shape[2], tuple(grids)
 
 

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +26,7 @@ _INSTALL = {
     "ai-edge-litert": "pip install ai-edge-litert",
     "tflite-runtime": "pip install 'janus-door[tflite-runtime]' (Python 3.11 only)",
 }
+_STDERR = 2
 _TFLITE_IDENTIFIER = b"TFL3"  # bytes 4 to 8 of the file: FlatBuffers' file identifier
 
 
@@ -131,8 +136,9 @@ def open_network(content: bytes, name: str, *, runtime: str = "auto", threads: i
         raise BundleError(f"the {name} is no TFLite file; convert the model again")
     try:
         interpreter_class = importlib.import_module(RUNTIMES[chosen]).Interpreter
-        interpreter = interpreter_class(model_content=content, num_threads=threads)
-        interpreter.allocate_tensors()
+        with _quiet_stderr():
+            interpreter = interpreter_class(model_content=content, num_threads=threads)
+            interpreter.allocate_tensors()
         return Network(interpreter, name)
     except (ImportError, SystemError) as exc:
         # SystemError: so tflite-runtime 2.14, built for numpy 1, ends beside numpy 2.
@@ -142,6 +148,23 @@ def open_network(content: bytes, name: str, *, runtime: str = "auto", threads: i
         ) from exc
     except (RuntimeError, ValueError) as exc:
         raise BundleError(f"{chosen} refuses the {name}: {exc}; convert the model again") from exc
+
+
+@contextmanager
+def _quiet_stderr() -> Iterator[None]:
+    """Silence file descriptor 2: the runtimes greet there from C++, and have no switch for it."""
+    try:
+        saved = os.dup(_STDERR)
+    except OSError:  # a service may have none
+        yield
+        return
+    try:
+        with Path(os.devnull).open("wb") as nowhere:
+            os.dup2(nowhere.fileno(), _STDERR)
+        yield
+    finally:
+        os.dup2(saved, _STDERR)
+        os.close(saved)
 
 
 def installed_runtimes() -> tuple[str, ...]:

@@ -22,9 +22,11 @@ import numpy as np
 from edge.vocabulary import FloatArray, PixelArray
 from train.composites import Composer
 from train.errors import DivergedError
+from train.eyes_losses import finder_loss, refiner_loss
 from train.eyes_model import build_finder, build_refiner
 from train.eyes_targets import Crop, Cropper, GridTarget, grid_targets
 from train.material import read_material
+from train.mining import mine
 from train.warping import chance
 
 _LOG = logging.getLogger("janus.train")
@@ -39,8 +41,6 @@ _SMALL, _LARGE = (128, 32, 14.0, 110.0, 2400), (256, 8, 50.0, 240.0, 500)
 _SHARE_LARGE = 0.25
 _NEW_OF_FINDER, _NEW_OF_REFINER = 6, 8  # one of so many is new
 _REFINER_BATCH, _REFINER_POOL = 128, 40_000
-# The refiner's errors are minimised in eye distances: 17.6 of its pixels, 32 a unit.
-_UNITS_OF_EYE_DISTANCE = 17.6 / 32
 
 Example = tuple[PixelArray, Any]
 
@@ -119,9 +119,19 @@ def run_landmarks(
     resume: bool = False,
     seed: int = 0,
 ) -> Path:
-    """Train the refiner and return the path of refiner.keras; arguments as `run_eyes`."""
+    """Train the refiner and return the path of refiner.keras; arguments as `run_eyes`.
+
+    If *out* holds finder.keras, what it wrongly takes for faces is learnt as none.
+    """
     rng = np.random.default_rng((seed, int(resume)))  # a resumed run must not repeat its start
-    cropper = Cropper(read_material(faces, scenes), rng)
+    material = read_material(faces, scenes)
+    hard: tuple[PixelArray, ...] = ()
+    if (out / "finder.keras").is_file():
+        import keras
+
+        hard = mine(keras.models.load_model(out / "finder.keras"), material, rng)
+        _LOG.info("refiner: %d false faces of the finder to learn from", len(hard))
+    cropper = Cropper(material, rng, hard)
     pool: list[Example] = []
 
     def new() -> Example:
@@ -153,38 +163,6 @@ def run_landmarks(
         resume=resume,
         seed=seed,
     )
-
-
-def finder_loss(outputs: Sequence[Any], targets: Sequence[Any]) -> Any:  # noqa: ANN401
-    """Return focal cross-entropy of the scores plus landmark errors in face sizes."""
-    import tensorflow as tf
-
-    wrong, apart, faces = 0.0, 0.0, 0.0
-    for at, (face, counts, offsets, weights) in enumerate(targets):
-        logits = outputs[2 * at][..., 0]
-        score = tf.sigmoid(logits)
-        entropy = tf.nn.sigmoid_cross_entropy_with_logits(face, logits)
-        focus = tf.where(face > 0.5, (1 - score) ** 1.5, 0.6 * score**2)  # noqa: PLR2004
-        wrong += tf.reduce_sum(counts * focus * entropy)
-        error = tf.abs(outputs[2 * at + 1] - offsets) * weights[..., tf.newaxis]
-        # Quadratic below 3 % of the face, where the reference itself is not sure.
-        apart += tf.reduce_sum(tf.where(error < 0.03, error**2 / 0.06, error - 0.015))  # noqa: PLR2004
-        faces += tf.reduce_sum(face)
-    return wrong / tf.maximum(faces, 8.0) + 1.2 * apart / tf.maximum(faces, 1.0)
-
-
-def refiner_loss(outputs: Sequence[Any], targets: Sequence[Any]) -> Any:  # noqa: ANN401
-    """Return focal cross-entropy of the score plus landmark errors in eye distances."""
-    import tensorflow as tf
-
-    (placed, logits), (wanted, face) = outputs, targets
-    entropy = tf.nn.sigmoid_cross_entropy_with_logits(face, logits[:, 0])
-    score = tf.sigmoid(logits[:, 0])
-    wrong = tf.reduce_mean(entropy * tf.where(face > 0.5, 1 - score, score))  # noqa: PLR2004
-    away = tf.reshape(placed - wanted, (-1, 5, 2)) / _UNITS_OF_EYE_DISTANCE
-    # The small term keeps the root's slope finite where the error is zero.
-    error = tf.reduce_mean(tf.sqrt(tf.reduce_sum(away**2, -1) + 1e-5), -1)
-    return wrong + 2 * tf.reduce_sum(error * face) / tf.maximum(tf.reduce_sum(face), 1.0)
 
 
 def _drawn(

@@ -80,8 +80,11 @@ def fit(
     augment = augmentation(recipe.augment)
     bank = tf.constant(feed.pictures)
 
+    numbers = tf.TensorSpec([None], tf.int64)
+    signature = numbers, numbers, tf.TensorSpec([None, 2], tf.int64), tf.TensorSpec([None])
+
     # Batches differ in size: each picture is embedded once a step, however many pairs it is in.
-    @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
+    @tf.function(input_signature=signature)  # type: ignore[untyped-decorator]
     def step(
         pictures: tf.Tensor, subjects: tf.Tensor, pairs: tf.Tensor, mated: tf.Tensor
     ) -> tf.Tensor:

@@ -46,7 +46,6 @@ def train(
     out.mkdir(parents=True, exist_ok=True)
     index = READERS[recipe.reader](directory)
     _LOG.info("%d pictures of %d people", len(index.pictures), len(index.subjects))
-    recipes.save(recipe, out / "recipe.json")
     own = PROTOCOLS[recipe.protocol](recipe, index, out / "own-protocol", resume=resume)
     crops = frame(index, recipe.frames)
     split = split_subjects(
@@ -60,6 +59,7 @@ def train(
         recipe, crops.only(split.fitted), crops.only(split.validated), out, resume=resume
     )
     encoder.save(out / ENCODER_FILE)
+    recipes.save(recipe, out / "recipe.json")
     tested = crops.only(split.tested)
     embeddings = embed(encoder, tested.pixels)
     honest = verify(embeddings, tested.numbers, seed=recipe.seed)

@@ -180,7 +180,7 @@ def pair_batches(
 
 
 def plane_order(lines: float) -> int:
-    """Return the order of a finite plane with about so many lines: a plane of order q has q² + q."""
+    """Return the order of a plane with about so many lines: one of order q has q² + q."""
     known = (2, 3, 5, 7, 9, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79)
     return min(known, key=lambda order: abs(math.log((order**2 + order) / lines)))
 

@@ -52,7 +52,7 @@ class Schedule:
     rate: float = 2e-3
     decay: float = 0.02
     relation: float = 10.0
-    sizes: tuple[tuple[int, float, float], ...] = ((64, 0.5, 0.6), (80, 0.8, 1.0))
+    sizes: tuple[tuple[int, float, float], ...] = ((64, 0.5, 0.6), (64, 0.65, 1.0))
     average: float = 0.997
 
     def rate_at(self, share: float) -> float:
@@ -228,7 +228,7 @@ def fit_student(
                 before_s = time.monotonic()
                 for faces, targets in feed:
                     share = student.spent_s / budget_s
-                    if share >= 1.0 or schedule.size_at(share)[0] != size_px:
+                    if share >= 1.0 or schedule.size_at(share) != (size_px, strength):
                         break
                     loss = student.step(faces, targets, schedule.rate_at(share))
                     if not math.isfinite(loss):

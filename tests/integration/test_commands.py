@@ -172,3 +172,18 @@ def test_replay_is_deterministic_and_stays_small(site, tmp_path):
     facts = json.loads(reports[0])
     assert facts["fnir"] == {"count": 0, "of": 11, "interval": facts["fnir"]["interval"]}
     assert facts["granted_as"] == {"Eileen": ["Eileen"]}
+
+
+def test_replay_of_the_att_faces_states_fpir_and_fnir_with_counts(shared_data, tmp_path):
+    """Ten people enrolled from one picture each, thirty strangers; the rates are what they are."""
+    done = janus(
+        "replay", shared_data / "att-faces", "--enrol", "s3[1-9]", "--enrol", "s40",
+        "--report", tmp_path / "report.json", "--quiet",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "FPIR" in done.stdout
+    assert "FNIR" in done.stdout
+    facts = json.loads((tmp_path / "report.json").read_text())
+    assert (facts["frames"], facts["enrolled"]) == (390, 10)
+    assert facts["fnir"]["of"] == 90
+    assert 250 <= facts["fpir"]["of"] <= 300
