@@ -58,7 +58,7 @@ _MIRRORED = [1, 0, 2, 4, 3]  # left and right change places in a mirror
 _REFINEMENTS = 2  # the second sees the face where the first put it
 _MOST_CANDIDATES = 200  # cells that reach suppression
 _SAME_FACE_OVERLAP = 0.4  # intersection over union
-_SOFT_SCORE = 0.5  # the refiner alone refuses below it
+_HOPELESS = 0.1  # what the refiner scores lower is not looked at again
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +152,7 @@ class EyesDetector:
             in_crop = ((plain + mirrored) / 2).astype(np.float32)
             landmarks = moved(in_crop, np.asarray(cv2.invertAffineTransform(to_crop), np.float32))
             verdict = (one + other) / 2
-            if verdict < _SOFT_SCORE or not is_a_face(landmarks):
+            if verdict < _HOPELESS or not is_a_face(landmarks):
                 return None
         both = float(np.sqrt(score * verdict))
         box = box_of(landmarks)

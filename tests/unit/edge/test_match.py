@@ -106,14 +106,14 @@ def test_ranking_agrees_with_the_plain_definition(most):
 
 
 def test_ten_thousand_subjects_are_searched_within_two_milliseconds():
-    """The best of 50 searches, so that a busy machine does not fail the test."""
+    """The best of 50 in the processor's time, so that a busy machine does not fail the test."""
     vectors = random_units(10_000, 128, seed=1)
     enrolled = gallery(*((f"{i:08x}", row) for i, row in enumerate(vectors)))
     asked = Embedding(vectors[4321].copy(), MODEL)
     took_s = []
     for _ in range(50):
-        began_s = time.perf_counter()
+        began_s = time.process_time()
         ranked = rank(asked, enrolled)
-        took_s.append(time.perf_counter() - began_s)
+        took_s.append(time.process_time() - began_s)
         assert ranked[0].subject_id == f"{4321:08x}"
     assert min(took_s) <= 0.002
