@@ -38,9 +38,14 @@ FINDER_KERAS, REFINER_KERAS = "finder.keras", "refiner.keras"
 FINDER_HEIGHT_PX, FINDER_WIDTH_PX = 288, 352
 _PICTURES, _CROPS = 160, 300
 _SEED = 9
-# What int8 may move a landmark, in eye distances: well below the 4 % that the eyes are held to.
-_MOST_MOVED = 0.01
-_MOST_SCORE_CHANGE = 0.1
+# What int8 may change on average: scores, and landmarks in eye distances. The finder's are only a
+# start for the refiner's, which are held to half of the 4 % that the eyes may be wrong.
+_LIMITS = {
+    "finder_score_change": 0.1,
+    "finder_moved": 0.05,
+    "refiner_score_change": 0.1,
+    "refiner_moved": 0.02,
+}
 _EYE_DISTANCE_PX = 17.6  # of the refiner's template
 
 
@@ -74,12 +79,11 @@ def convert_eyes(
     looks, crops = _representative(material)
     found, placed = quantize_network(finder, looks), quantize_network(refiner, crops)
     parity = _finder_parity(finder, found, looks) | _refiner_parity(refiner, placed, crops)
-    failures = tuple(
-        f"{measure} is {value:.3f}, at most {most} is allowed"
-        for measure, value in parity.items()
-        for most in (_MOST_SCORE_CHANGE if "score" in measure else _MOST_MOVED,)
-        if value > most
-    )
+    failures = [
+        f"{measure} is {parity[measure]:.3f}, at most {most} is allowed"
+        for measure, most in _LIMITS.items()
+        if parity[measure] > most
+    ]
     if failures:
         raise BundleError(
             f"the int8 eyes are not near enough to the float ones: {'; '.join(failures)}; train "

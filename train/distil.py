@@ -24,11 +24,12 @@ from edge.vocabulary import CROP_SIZE_PX, FloatArray, PixelArray
 from train.datasets import LEAST_TYPICAL
 from train.errors import DataSetError
 from train.jitter import MARGIN_PX, WIDE_SIZE_PX
-from train.metrics import unit_rows
+from train.metrics import IntArray, unit_rows
 from train.student import Held, Lesson, Schedule, fit_student
 
 _CORE = slice(MARGIN_PX, MARGIN_PX + CROP_SIZE_PX)
-_HELD_SUBJECTS, _HELD_STRANGERS, _PICTURES_EACH = 40, 1000, 20
+_HELD_SUBJECTS, _HELD_STRANGERS, _HELD_EACH = 40, 1000, 20
+_LABELLED_EACH = 24
 _MINUTES = 90.0
 
 
@@ -174,15 +175,28 @@ def hold_out(listing: Listing, seed: int) -> Held:
     if len(names) <= _HELD_SUBJECTS:
         raise DataSetError(f"{len(names)} people are too few: {_HELD_SUBJECTS} are held out")
     strangers = rng.permutation(np.flatnonzero(listing.subjects == ""))[:_HELD_STRANGERS]
-    known, people = [], []
-    for number, name in enumerate(watched):
-        own = np.flatnonzero((listing.subjects == name) & (listing.typicality >= LEAST_TYPICAL))
-        chosen = rng.permutation(own)[:_PICTURES_EACH]
-        known += list(chosen)
-        people += [number] * len(chosen)
     kept = ~np.isin(listing.subjects, watched)
     kept[strangers] = False
-    return Held(np.flatnonzero(kept), np.array(known), np.array(people), np.sort(strangers))
+    return Held(
+        np.flatnonzero(kept),
+        *_typical(listing, names[_HELD_SUBJECTS:], _LABELLED_EACH, rng),
+        *_typical(listing, watched, _HELD_EACH, rng),
+        np.sort(strangers),
+    )
+
+
+def _typical(
+    listing: Listing, names: npt.NDArray[np.str_], each: int, rng: np.random.Generator
+) -> tuple[IntArray, IntArray]:
+    """Return up to *each* rows of every name whose labels can be trusted, and whose they are."""
+    rows: list[int] = []
+    people: list[int] = []
+    for number, name in enumerate(names):
+        own = np.flatnonzero((listing.subjects == name) & (listing.typicality >= LEAST_TYPICAL))
+        chosen = rng.permutation(own)[:each]
+        rows += list(chosen)
+        people += [number] * len(chosen)
+    return np.array(rows), np.array(people)
 
 
 def _teacher(path: Path) -> Callable[[PixelArray], FloatArray]:

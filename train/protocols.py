@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from edge.vocabulary import FloatArray
 from train import figures
@@ -66,7 +67,7 @@ def pair_protocol(recipe: Recipe, index: Index, run: Path, *, resume: bool) -> O
         {
             "loss": history[-1]["loss"],
             "validation loss": history[-1]["validation_loss"],
-            "precision at distance 0.5": float(tested.mated[matched].mean()),
+            "precision at distance 0.5": precision_of(matched, tested.mated),
             "accuracy at distance 0.5": float((matched == (tested.mated == 1)).mean()),
             "wall_s": sum(each["wall_s"] for each in history),
         },
@@ -100,7 +101,7 @@ def picture_protocol(recipe: Recipe, index: Index, run: Path, *, resume: bool) -
             "loss": history[-1]["loss"],
             "accuracy, pictures fitted on": accuracy_below(boundary, *seen),
             "accuracy, other pictures of them": accuracy_below(boundary, *unseen),
-            "precision, other pictures": float(unseen[1][unseen[0] < boundary].mean()),
+            "precision, other pictures": precision_of(unseen[0] < boundary, unseen[1]),
             "distance that separates": boundary,
             "wall_s": sum(each["wall_s"] for each in history),
         },
@@ -131,6 +132,11 @@ def pair_distances(embeddings: FloatArray, pairs: Pairs) -> FloatArray:
 def accuracy_below(boundary: float, distances: FloatArray, mated: FloatArray) -> float:
     """Return the share of pairs that lie on their side of *boundary*."""
     return float(((distances < boundary) == (mated == 1)).mean())
+
+
+def precision_of(matched: npt.NDArray[np.bool_], mated: FloatArray) -> float:
+    """Return the share of mated pairs among the matches; 0 if nothing matches."""
+    return float(mated[matched].sum() / max(1, matched.sum()))
 
 
 def best_boundary(distances: FloatArray, mated: FloatArray) -> float:

@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 from edge.errors import ConfigError
 from edge.vocabulary import CROP_SIZE_PX, FloatArray, PixelArray
-from train.backbones import at_door, residual_encoder, resized_weights
+from train.backbones import at_door, fold, residual_encoder, resized_weights
 from train.errors import DivergedError, TooFewComparisonsError
 from train.jitter import MARGIN_PX, disturb
 from train.metrics import IntArray, compare_all, tar_at_fmr, unit_rows
@@ -46,6 +46,7 @@ class Schedule:
         relation: weight of the squared error between student's and teacher's similarities.
         sizes: side of the crops in pixels, strength of their disturbance, and until which share.
         average: what the moving average of the weights keeps of itself, a step.
+        whitening: share of plain spread in the within-subject whitening at the end; 1 is none.
     """
 
     batch: int = 64
@@ -54,6 +55,7 @@ class Schedule:
     relation: float = 10.0
     sizes: tuple[tuple[int, float, float], ...] = ((64, 0.5, 0.6), (64, 0.65, 1.0))
     average: float = 0.997
+    whitening: float = 0.45
 
     def rate_at(self, share: float) -> float:
         """Return the learning rate at *share* of the time."""
@@ -70,9 +72,15 @@ class Schedule:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Held:
-    """Row numbers: crops to fit on; crops of people held out, and who; strangers held out."""
+    """Row numbers: crops to fit on, those whose label is sure, and who; then what is held out.
+
+    ``labelled`` and ``labels`` are of people fitted on, ``known`` and ``people`` of people held
+    out, ``strangers`` of pictures held out that nobody has named.
+    """
 
     fitted: IntArray
+    labelled: IntArray
+    labels: IntArray
     known: IntArray
     people: IntArray
     strangers: IntArray
@@ -247,7 +255,8 @@ def fit_student(
                         measured_s = time.monotonic()
                     before_s = time.monotonic()
     student.save(checkpoint)
-    return keep(student, lesson, out)
+    keep(student, lesson, out)
+    return keep(student, lesson, out, whitened=True)
 
 
 @contextmanager
@@ -283,9 +292,14 @@ def batches(
         worker.join()
 
 
-def keep(student: Student, lesson: Lesson, out: Path) -> dict[str, float]:
+def keep(
+    student: Student, lesson: Lesson, out: Path, *, whitened: bool = False
+) -> dict[str, float]:
     """Write the averaged encoder for the door's crop and a line of history; return the figures."""
     encoder = student.averaged()
+    if whitened:
+        embeddings = embed_rows(encoder, lesson, lesson.held.labelled)
+        fold(encoder, *whitening(embeddings, lesson.held.labels, student.schedule.whitening))
     found = {"step": student.steps, "spent_s": round(student.spent_s)} | figures(encoder, lesson)
     partial = out / "partial.keras"
     at_door(encoder).save(partial)
@@ -295,18 +309,50 @@ def keep(student: Student, lesson: Lesson, out: Path) -> dict[str, float]:
     return found
 
 
-def figures(encoder: Any, lesson: Lesson) -> dict[str, float]:  # noqa: ANN401 - a keras.Model
-    """Return mean cosine to the teacher, and TAR on people held out where their count allows it."""
-    held, size_px = lesson.held, encoder.input_shape[1]
-    rows = np.concatenate([held.known, held.strangers])
+def embed_rows(encoder: Any, lesson: Lesson, rows: IntArray) -> FloatArray:  # noqa: ANN401 - a keras.Model
+    """Return the embeddings (R, D) of undisturbed crops, shrunk as the door's encoder does it."""
+    size_px = encoder.input_shape[1]
     core = slice(MARGIN_PX, MARGIN_PX + CROP_SIZE_PX)
-    embeddings = []
+    parts = []
     for at in range(0, len(rows), 64):
         faces = [
             cv2.resize(lesson.crops[row][core, core], (size_px,) * 2) for row in rows[at:][:64]
         ]
-        embeddings.append(np.asarray(encoder(np.stack(faces).astype(np.float32), training=False)))
-    unit = unit_rows(np.concatenate(embeddings))
+        parts.append(np.asarray(encoder(np.stack(faces).astype(np.float32), training=False)))
+    return np.concatenate(parts)
+
+
+def whitening(
+    embeddings: FloatArray, subjects: IntArray, plain: float
+) -> tuple[FloatArray, FloatArray]:
+    """Return mean (D,) and matrix (D, D) that shrink what varies within a subject.
+
+    Pose, light and age move a short-trained student's embedding more than its teacher's; cosine
+    counts every direction alike, so directions that vary within people are scaled down (WCCN,
+    Hatch et al. 2006).
+
+    Args:
+        embeddings: (N, D), not of unit length.
+        subjects: (N,) numbers.
+        plain: share of equal spread mixed into the covariance; 1 changes nothing but the mean.
+    """
+    names, whose = np.unique(subjects, return_inverse=True)
+    centres = np.stack([embeddings[subjects == each].mean(axis=0) for each in names])
+    within = np.cov((embeddings - centres[whose]).T)
+    size = len(within)
+    within = (1 - plain) * within + plain * np.trace(within) / size * np.eye(size)
+    spreads, axes = np.linalg.eigh(within)
+    matrix = axes @ np.diag(spreads**-0.5) @ axes.T
+    # Unit variance of the mean dimension, as before: int8 then uses its whole range.
+    matrix /= np.sqrt(np.diag(matrix @ np.cov(embeddings.T) @ matrix).mean())
+    return embeddings.mean(axis=0), matrix.astype(np.float32)
+
+
+def figures(encoder: Any, lesson: Lesson) -> dict[str, float]:  # noqa: ANN401 - a keras.Model
+    """Return mean cosine to the teacher, and TAR on people held out where their count allows it."""
+    held = lesson.held
+    rows = np.concatenate([held.known, held.strangers])
+    unit = unit_rows(embed_rows(encoder, lesson, rows))
     agreement = (unit * lesson.targets[rows]).sum(axis=1)
     known = len(held.known)
     found = {

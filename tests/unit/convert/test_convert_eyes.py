@@ -65,8 +65,8 @@ def test_the_edge_opens_what_was_converted(run, tmp_path, monkeypatch):
         kernel, bias = finder.get_layer(f"score_{stride}").get_weights()
         finder.get_layer(f"score_{stride}").set_weights([kernel, bias + 8])
     finder.save(run / "finder.keras")
-    monkeypatch.setattr(eyes, "_MOST_MOVED", 1e6)  # parity of untrained networks means nothing
-    monkeypatch.setattr(eyes, "_MOST_SCORE_CHANGE", 1.0)
+    # Parity of untrained networks means nothing.
+    monkeypatch.setattr(eyes, "_LIMITS", dict.fromkeys(eyes._LIMITS, 1e6))
     eyes.convert_eyes(run, tmp_path, tmp_path / "out")
     bundle = read_eyes(tmp_path / "out")
     detector = EyesDetector(

@@ -16,7 +16,7 @@ from train.errors import DataSetError
 from train.evaluate import by_group, lfw_ten_folds, verify
 from train.figures import loss_curves
 from train.prepare import align_pictures, prepare
-from train.protocols import best_boundary
+from train.protocols import best_boundary, precision_of
 from train.report import Section, write_report
 
 PEOPLE = 6
@@ -164,6 +164,12 @@ def test_best_boundary_separates_what_can_be_separated():
         np.array([0.1, 0.2, 0.6, 0.9], np.float32), np.array([1, 1, 0, 0], np.float32)
     )
     assert 0.2 < boundary < 0.6
+
+
+def test_precision_is_the_share_of_mated_pairs_among_the_matches():
+    mated = np.array([1, 1, 0, 0], np.float32)
+    assert precision_of(np.array([True, False, True, False]), mated) == 0.5
+    assert precision_of(np.zeros(4, np.bool_), mated) == 0.0
 
 
 def test_report_is_one_page_with_its_pictures_in_it(tmp_path):

@@ -112,6 +112,8 @@ def test_nobody_held_out_is_fitted_on(pictures):
     assert not watched & set(listing.subjects[held.fitted])
     assert not set(held.strangers) & set(held.fitted)
     assert len(held.people) == len(held.known)
+    assert len(set(held.labels)) == PEOPLE - 40
+    assert set(held.labelled) <= set(held.fitted)
 
 
 def test_held_out_people_follow_the_seed(pictures):
@@ -134,6 +136,29 @@ def test_file_that_is_no_network_is_refused(teacher):
     pytest.importorskip("onnxruntime")
     with pytest.raises(ConfigError, match=r"teacher\.onnx"):
         distil._teacher(teacher)
+
+
+def test_whitening_shrinks_what_varies_within_people_most():
+    """One dimension tells people apart, another only pictures: the second loses its weight."""
+    from train.student import whitening
+
+    rng = np.random.default_rng(0)
+    subjects = np.repeat(np.arange(20), 10)
+    apart = np.array([rng.normal(0, 3, 20)[subjects], rng.normal(0, 3, 200)]).T
+    embeddings = (apart + rng.normal(0, 0.1, (200, 2))).astype(np.float32)
+    mean, matrix = whitening(embeddings, subjects, 0.0)
+    assert mean == pytest.approx(embeddings.mean(axis=0))
+    spread = ((embeddings - mean) @ matrix).std(axis=0)
+    assert spread[0] > 10 * spread[1]
+
+
+def test_whitening_of_plain_spread_keeps_directions():
+    """With a share of one, only the mean and the scale change."""
+    from train.student import whitening
+
+    rng = np.random.default_rng(1)
+    _, matrix = whitening(rng.normal(size=(60, 3)).astype(np.float32), np.arange(60) % 6, 1.0)
+    assert matrix == pytest.approx(np.eye(3) * matrix[0, 0], abs=1e-5)
 
 
 @pytest.mark.tf
@@ -161,7 +186,7 @@ def test_run_goes_on_where_it_stopped(pictures, tmp_path, teacher, monkeypatch):
     first = run(0.5, resume=False)
     second = run(1.5, resume=True)
     assert second["step"] > first["step"]
-    assert len((out / "history.jsonl").read_text(encoding="utf-8").splitlines()) == 2
+    assert len((out / "history.jsonl").read_text(encoding="utf-8").splitlines()) == 4
     encoder = keras.models.load_model(out / "encoder.keras", compile=False)
     assert encoder.input_shape == (None, 112, 112, 3)
     assert encoder.output_shape == (None, 4)
