@@ -17,6 +17,7 @@ from edge.tflite import installed_runtimes
 from train.errors import DataSetError
 from train.sampling import split_subjects
 
+_NAMES = {"validated", "held_out"}  # lists of people, in a run's metrics.json
 _VALIDATED = "the people that the run was validated on"
 UNKNOWN_RECIPE = "unknown"
 _OPENCV = "opencv-python-headless"  # alignment's pixels are its
@@ -37,9 +38,10 @@ class TrainingRun:
         return str(self.recipe.get("name", UNKNOWN_RECIPE))
 
     def facts(self) -> dict[str, Any]:
-        """Return what the manifest says about the training."""
+        """Return what the manifest says about the training; nobody's name is among it."""
         fingerprint = hashlib.sha256(self.encoder.read_bytes()).hexdigest()
-        facts = {"recipe": self.name, "settings": self.recipe, "metrics": self.metrics}
+        metrics = {key: value for key, value in self.metrics.items() if key not in _NAMES}
+        facts = {"recipe": self.name, "settings": self.recipe, "metrics": metrics}
         return {**facts, "encoder_keras_sha256": fingerprint}
 
 

@@ -178,7 +178,7 @@ def _prepare(arguments: Namespace) -> int:
 COMMANDS = (
     Command(
         name="train",
-        summary="fit a Siamese encoder and measure it on people that it never saw",
+        summary="Fit a Siamese encoder and measure it on people that it never saw.",
         example="janus train --recipe att --data att-faces --out runs/att",
         add_arguments=_train_arguments,
         run=_train,
@@ -187,7 +187,7 @@ COMMANDS = (
     ),
     Command(
         name="evaluate",
-        summary="measure any encoder on pictures of people: error rates with their evidence",
+        summary="Measure any encoder on pictures of people: error rates with their evidence.",
         example="janus evaluate runs/att --data photos --report runs/att/photos.html",
         add_arguments=_evaluate_arguments,
         run=_evaluate,
@@ -196,7 +196,7 @@ COMMANDS = (
     ),
     Command(
         name="label",
-        summary="name the people in a group photo after a folder with one photo each",
+        summary="Name the people in a group photo after a folder with one photo each.",
         example="janus label runs/avengers us.jpg --database faces --threshold 0.6 --out us.png",
         add_arguments=_label_arguments,
         run=_label,
@@ -205,7 +205,7 @@ COMMANDS = (
     ),
     Command(
         name="prepare",
-        summary="cut photos of people into the aligned crops that training takes",
+        summary="Cut photos of people into the aligned crops that training takes.",
         example="janus prepare photos --out crops",
         add_arguments=_prepare_arguments,
         run=_prepare,
