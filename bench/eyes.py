@@ -177,9 +177,9 @@ def main() -> None:
     parser.add_argument(
         "--yunet", type=Path, default=_ROOT.parent / "shared/peers/yunet_n_640_640.onnx"
     )
-    parser.add_argument("--finder", type=Path, default=_ROOT / "edge/model/finder.tflite")
-    parser.add_argument("--refiner", type=Path, default=_ROOT / "edge/model/refiner.tflite")
-    parser.add_argument("--score", type=float, default=0.5, help="lowest score of our faces")
+    parser.add_argument("--finder", type=Path, default=_ROOT / "edge/eyes_model/finder.tflite")
+    parser.add_argument("--refiner", type=Path, default=_ROOT / "edge/eyes_model/refiner.tflite")
+    parser.add_argument("--score", type=float, default=0.7, help="lowest score of our faces")
     parser.add_argument("--limit", type=int, default=1_000_000, help="pictures a set, at most")
     parser.add_argument("--sets", default=",".join(SETS), help="names with commas between")
     parser.add_argument("--only", action="store_true", help="leave out YuNet and Haar")

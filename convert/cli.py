@@ -17,7 +17,11 @@ _DEFAULT_FMR = 1e-3
 
 def _add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
-        "source", type=Path, metavar="RUN", help="directory of a training run, or an encoder.keras"
+        "source",
+        type=Path,
+        metavar="RUN",
+        help="directory of a training run (with finder.keras and refiner.keras: the eyes), or an "
+        "encoder.keras",
     )
     parser.add_argument(
         "--calibration",
@@ -48,6 +52,16 @@ def _add_arguments(parser: ArgumentParser) -> None:
 def _run(arguments: Namespace) -> int:
     if not 0 < arguments.fmr < 1:
         raise ConfigError(f"--fmr {arguments.fmr:g} is no rate; expected a number between 0 and 1")
+    from convert.eyes import convert_eyes, holds_eyes  # noqa: PLC0415 - as below
+
+    if holds_eyes(arguments.source):
+        eyes = convert_eyes(
+            arguments.source, arguments.calibration, arguments.out, name=arguments.name
+        )
+        for measure, value in eyes.parity.items():
+            print(f"{measure:22} {value:.4f}")
+        print(f"\nwrote {arguments.out}")
+        return 0
     from convert.conversion import convert  # noqa: PLC0415 - `janus --help` needs none of it
 
     made = convert(

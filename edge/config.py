@@ -19,6 +19,7 @@ from edge.errors import ConfigError
 SYSTEM_PATH = Path("/etc/janus/janus.toml")
 ENVIRONMENT_VARIABLE = "JANUS_CONFIG"
 SHIPPED_BUNDLE = Path(__file__).parent / "model"
+SHIPPED_EYES = Path(__file__).parent / "eyes_model"
 
 T = TypeVar("T")
 
@@ -61,7 +62,14 @@ class CameraConfig:
 class DetectorConfig:
     """How faces are found."""
 
-    backend: str = _key("haar", "haar (ships with OpenCV) or yunet", choices=("haar", "yunet"))
+    backend: str = _key(
+        "haar",
+        "haar (ships with OpenCV), janus (our own networks) or yunet",
+        choices=("haar", "janus", "yunet"),
+    )
+    eyes: Path = _key(
+        SHIPPED_EYES, "janus only: directory of its bundle; left out: the one that is shipped"
+    )
     model: Path | None = _key(None, "yunet only: path of its ONNX file")
     smallest_face_px: int = _key(60, "narrowest face box that is searched", least=24, most=1000)
     score: float = _key(0.7, "yunet only: lowest detector score", least=0.0, most=1.0)
@@ -277,7 +285,7 @@ def _bounds(described: Field[Any]) -> str:
 
 
 def _toml_line(name: str, value: object) -> str:
-    if value is None or value == SHIPPED_BUNDLE:
+    if value in (None, SHIPPED_BUNDLE, SHIPPED_EYES):
         return f'# {name} = "…"'
     if isinstance(value, bool):
         return f"{name} = {str(value).lower()}"

@@ -1,4 +1,4 @@
-"""Find faces and five landmarks in a picture: OpenCV's Haar cascades, or YuNet by configuration."""
+"""Find faces and five landmarks in a picture: by our own eyes, OpenCV's Haar cascades, or YuNet."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ import numpy.typing as npt
 
 from edge.config import DetectorConfig
 from edge.errors import ConfigError
+from edge.eyes import EyesDetector, is_a_face
+from edge.eyes_bundle import read_eyes
+from edge.tflite import open_network
 from edge.vocabulary import Box, Detection, FloatArray, PixelArray
 
 _MOST_FACES = 8  # more people than can stand before a door; bounds the work a frame
@@ -51,8 +54,6 @@ _YUNET_SIDE_PX = 640
 _YUNET_MOST_ENLARGEMENT = 2.0
 _YUNET_OVERLAP = 0.3
 _YUNET_CANDIDATES = 200
-
-_LEAST_EYE_DISTANCE_PX = 2.0
 
 
 class Detector(Protocol):
@@ -227,21 +228,39 @@ class YunetDetector:
         return _largest_first([each for each in found if each.box.width >= self._smallest_face_px])
 
 
-def open_detector(config: DetectorConfig) -> Detector:
+def open_detector(config: DetectorConfig, *, runtime: str = "auto") -> Detector:
     """Return the detector that *config* names.
 
+    Args:
+        config: the table [detector].
+        runtime: what runs the eyes' networks; auto, or a key of `edge.tflite.RUNTIMES`.
+
     Raises:
-        ConfigError: if the back-end is unknown, or its model is missing or wrong.
+        ConfigError: if the back-end is unknown, or its model or runtime is missing or wrong.
+        BundleError: if the eyes' bundle is not to be trusted or does not fit.
     """
+    if config.backend == "janus":
+        return _open_eyes(config, runtime)
     if config.backend == "haar":
         return HaarDetector(config.smallest_face_px)
     if config.backend != "yunet":
-        raise ConfigError(f"[detector] backend = {config.backend!r}; expected haar or yunet")
+        raise ConfigError(f"[detector] backend = {config.backend!r}; expected janus, haar or yunet")
     if config.model is None:
         raise ConfigError(
             '[detector] backend = "yunet" needs model = "…", the path of its ONNX file'
         )
     return YunetDetector(config.model, config.smallest_face_px, config.score)
+
+
+def _open_eyes(config: DetectorConfig, runtime: str) -> EyesDetector:
+    bundle = read_eyes(config.eyes)
+    return EyesDetector(
+        open_network(bundle.finder, "finder", runtime=runtime),
+        open_network(bundle.refiner, "refiner", runtime=runtime),
+        smallest_face_px=config.smallest_face_px,
+        score=bundle.manifest.score,
+        most_faces=_MOST_FACES,
+    )
 
 
 def _cascade(name: str) -> cv2.CascadeClassifier:
@@ -257,7 +276,7 @@ def _cascade(name: str) -> cv2.CascadeClassifier:
 def _detection(row: cv2.typing.MatLike, scale: FloatArray) -> Detection:
     """Read one row of YuNet: box (left, top, width, height), five landmarks, score.
 
-    Its landmarks come in our order. What is not finite becomes zero, and `_is_a_face` refuses it.
+    Its landmarks come in our order. What is not finite becomes zero, and `is_a_face` refuses it.
     """
     left, top, width, height = (row[:4].reshape(2, 2) * scale).ravel().tolist()
     landmarks = np.nan_to_num(row[4:14].reshape(5, 2) * scale, nan=0.0, posinf=0.0, neginf=0.0)
@@ -271,21 +290,9 @@ def _largest_first(found: list[Detection]) -> tuple[Detection, ...]:
     kept: list[Detection] = []
     # Ties by place, so that the order does not hang on OpenCV's threads.
     for each in sorted(found, key=lambda face: (-face.box.width, face.box.left, face.box.top)):
-        if _is_a_face(each.landmarks) and not any(_inside(each.box, face.box) for face in kept):
+        if is_a_face(each.landmarks) and not any(_inside(each.box, face.box) for face in kept):
             kept.append(each)
     return tuple(kept[:_MOST_FACES])
-
-
-def _is_a_face(landmarks: FloatArray) -> bool:
-    """Tell whether eyes and mouth lie apart and as on a face, neither mirrored nor upside down."""
-    eyes = landmarks[1] - landmarks[0]
-    mouth = landmarks[4] - landmarks[3]
-    down = landmarks[3:].mean(axis=0) - landmarks[:2].mean(axis=0)
-    return bool(
-        np.hypot(*eyes) >= _LEAST_EYE_DISTANCE_PX
-        and eyes @ mouth > 0
-        and eyes[0] * down[1] - eyes[1] * down[0] > 0
-    )
 
 
 def _inside(small: Box, large: Box) -> bool:

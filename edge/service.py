@@ -53,7 +53,7 @@ def open_door(config: DoorConfig) -> Iterator[Door]:
         bundle, embedder = open_encoder(config)
         audit = stack.enter_context(closing(Audit(config.store.audit)))
         gallery = stack.enter_context(closing(GalleryStore(config.store.gallery, bundle.model_id)))
-        detector = open_detector(config.detector)
+        detector = open_detector(config.detector, runtime=config.encoder.runtime)
         camera = stack.enter_context(closing(open_camera(config.camera)))
         yield Door(
             camera=camera,

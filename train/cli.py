@@ -11,10 +11,12 @@ from train.readers import READERS
 from train.recipes import DOOR, RECIPES, resolve
 
 _NEEDS = ("tensorflow", "keras")
+# The door's own eyes (train.eyes), and minutes of one processor that each needs.
+_EYES = {"eyes": 60.0, "landmarks": 25.0}
 
 
 def _train_arguments(parser: ArgumentParser) -> None:
-    names = ", ".join((*RECIPES, DOOR))
+    names = ", ".join((*RECIPES, DOOR, *_EYES))
     parser.add_argument("--recipe", required=True, metavar="NAME", help=f"one of {names}")
     parser.add_argument(
         "--data", required=True, type=Path, metavar="DIR", dest="pictures", help="the pictures"
@@ -51,12 +53,16 @@ def _train_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--teacher", type=Path, metavar="ONNX", help="recipe door: the encoder to learn from"
     )
-    parser.add_argument("--minutes", type=float, help="recipe door: time to fit for")
+    parser.add_argument(
+        "--minutes", type=float, help="recipes door, eyes, landmarks: time to fit for"
+    )
 
 
 def _train(arguments: Namespace) -> int:
     if arguments.recipe == DOOR:
         return _train_door(arguments)
+    if arguments.recipe in _EYES:
+        return _train_eyes(arguments)
     settings = list(arguments.settings)
     if arguments.frames is not None:
         settings.append(f"frames={arguments.frames}")
@@ -90,6 +96,27 @@ def _train_door(arguments: Namespace) -> int:
         resume=arguments.resume,
         seed=arguments.seed or 0,
     )
+    return 0
+
+
+def _train_eyes(arguments: Namespace) -> int:
+    if arguments.settings or arguments.frames or arguments.enrol or arguments.teacher:
+        raise ConfigError(
+            "--set, --frames, --enrol and --teacher are for the other recipes, not for "
+            f"{arguments.recipe}"
+        )
+    from train.eyes import run_eyes, run_landmarks  # noqa: PLC0415 - they import TensorFlow
+
+    run = {"eyes": run_eyes, "landmarks": run_landmarks}[arguments.recipe]
+    made = run(
+        arguments.pictures / "faces",
+        arguments.pictures / "scenes",
+        arguments.out,
+        minutes=arguments.minutes or _EYES[arguments.recipe],
+        resume=arguments.resume,
+        seed=arguments.seed or 0,
+    )
+    print(f"wrote {made}; with both networks in one run, convert them: janus convert")
     return 0
 
 

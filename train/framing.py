@@ -6,6 +6,7 @@ put *their* picture into the same 112x112 square, so one encoder file serves bot
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -14,8 +15,12 @@ import numpy as np
 
 from edge.errors import ConfigError
 from edge.vocabulary import CROP_SIZE_PX, PixelArray
+from train.cutting import cut_faces
 from train.datasets import Index, readable
+from train.errors import DataSetError
 from train.metrics import IntArray
+
+_LOG = logging.getLogger("janus.train")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,7 +70,26 @@ def centre(pixels: PixelArray) -> PixelArray:
 
 
 FRAMINGS: dict[str, Callable[[PixelArray], PixelArray]] = {"whole": whole, "centre": centre}
-"""How a picture becomes a crop, except `aligned`, which may refuse one: see `train.prepare`."""
+"""How a picture becomes a crop, except `aligned`, which may refuse one: see `align_pictures`."""
+
+
+def align_pictures(index: Index) -> Crops:
+    """Return the aligned crops of *index*; pictures without one clear face are left out, counted.
+
+    Raises:
+        DataSetError: if no face is found in any picture.
+    """
+    cuts = list(cut_faces(index))
+    refused = tuple((each.picture.path, each.reason) for each in cuts if each.crop is None)
+    for path, reason in refused:
+        _LOG.debug("skipped %s: %s", path, reason)
+    if refused:
+        _LOG.warning("%d of %d pictures were skipped: no one clear face", len(refused), len(cuts))
+    pixels = [each.crop for each in cuts if each.crop is not None]
+    if not pixels:
+        raise DataSetError(f"no face was found in {len(cuts)} pictures; are they photos of faces?")
+    kept = tuple(each.picture for each in cuts if each.crop is not None)
+    return Crops(Index(kept, refused), np.stack(pixels))
 
 
 def frame(index: Index, frames: str) -> Crops:
@@ -76,8 +100,6 @@ def frame(index: Index, frames: str) -> Crops:
         ConfigError: if *frames* is unknown.
     """
     if frames == "aligned":
-        from train.prepare import align_pictures  # noqa: PLC0415 - it builds on Crops
-
         return align_pictures(index)
     if frames not in FRAMINGS:
         known = ", ".join(("aligned", *FRAMINGS))

@@ -6,90 +6,20 @@ The door's own detector and alignment do it, so that training and door agree to 
 from __future__ import annotations
 
 import csv
-import logging
 import os
-import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from edge.align import align
-from edge.config import DetectorConfig
-from edge.detect import Detector, open_detector
-from edge.errors import PictureError
 from edge.vocabulary import PixelArray
-from train.datasets import Index, Picture, read_folder
-from train.errors import DataSetError
-from train.framing import Crops
+from train.cutting import Cut, cut_faces
+from train.datasets import Index, read_folder
 
-_LOG = logging.getLogger("janus.train")
-# AT&T's faces are about 60 px wide; smaller ones have too few pixels for a 112 px crop.
-_SMALLEST_FACE_PX = 48
-# A second face of this share of the first one's width leaves open who is meant.
-_RIVAL_SHARE = 0.7
 _TILE_PX, _TILES_ACROSS, _CAPTION_PX = 160, 6, 18
 _LISTING = "index.csv"
 _COLUMNS = ("file", "source", "subject", "photo", "refused")
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Cut:
-    """What became of one picture: a crop (112, 112, 3), or the reason why there is none."""
-
-    picture: Picture
-    crop: PixelArray | None
-    reason: str = ""
-
-
-def cut_face(picture: Picture, detector: Detector) -> Cut:
-    """Return the aligned crop of the one face in *picture*, or why it was refused."""
-    try:
-        pixels = picture.load()
-    except PictureError as exc:
-        return Cut(picture, None, str(exc))
-    faces = detector.detect(pixels)
-    if not faces:
-        return Cut(picture, None, "no face found")
-    if len(faces) > 1 and faces[1].box.width >= _RIVAL_SHARE * faces[0].box.width:
-        return Cut(picture, None, f"{len(faces)} faces: who is meant?")
-    return Cut(picture, align(pixels, faces[0]).pixels)
-
-
-def cut_faces(index: Index) -> Iterator[Cut]:
-    """Cut every picture of *index*, in its order, on all processors."""
-    held = threading.local()  # a cascade keeps state while it searches: one for each thread
-    config = DetectorConfig(smallest_face_px=_SMALLEST_FACE_PX)
-
-    def cut(picture: Picture) -> Cut:
-        if not hasattr(held, "detector"):
-            held.detector = open_detector(config)
-        return cut_face(picture, held.detector)
-
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        yield from pool.map(cut, index.pictures)
-
-
-def align_pictures(index: Index) -> Crops:
-    """Return the aligned crops of *index*; pictures without one clear face are left out, counted.
-
-    Raises:
-        DataSetError: if no face is found in any picture.
-    """
-    cuts = list(cut_faces(index))
-    refused = tuple((each.picture.path, each.reason) for each in cuts if each.crop is None)
-    for path, reason in refused:
-        _LOG.debug("skipped %s: %s", path, reason)
-    if refused:
-        _LOG.warning("%d of %d pictures were skipped: no one clear face", len(refused), len(cuts))
-    pixels = [each.crop for each in cuts if each.crop is not None]
-    if not pixels:
-        raise DataSetError(f"no face was found in {len(cuts)} pictures; are they photos of faces?")
-    kept = tuple(each.picture for each in cuts if each.crop is not None)
-    return Crops(Index(kept, refused), np.stack(pixels))
 
 
 def prepare(photos: Path, out: Path) -> tuple[int, int]:

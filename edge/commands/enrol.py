@@ -47,7 +47,8 @@ def _run(arguments: Namespace) -> int:
         raise ConfigError("name one or more photos, or --camera; not both, not neither")
     config = config_from(arguments)
     bundle, embedder = open_encoder(config)
-    enroller = Enroller(open_detector(config.detector), embedder, config.quality)
+    detector = open_detector(config.detector, runtime=config.encoder.runtime)
+    enroller = Enroller(detector, embedder, config.quality)
     with (
         closing(GalleryStore(config.store.gallery, bundle.model_id)) as gallery,
         closing(Audit(config.store.audit)) as audit,

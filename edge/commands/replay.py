@@ -68,7 +68,7 @@ def _run(arguments: Namespace) -> int:
         place = scratch / "gallery.sqlite" if arguments.enrol else config.store.gallery
         door = Door(
             camera=recording,
-            detector=open_detector(config.detector),
+            detector=open_detector(config.detector, runtime=config.encoder.runtime),
             embedder=embedder,
             gallery=stack.enter_context(closing(GalleryStore(place, bundle.model_id))),
             audit=stack.enter_context(closing(Audit(scratch / "audit.sqlite"))),

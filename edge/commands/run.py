@@ -48,12 +48,16 @@ def _check(arguments: Namespace) -> int:
 
 def _examinations(config: DoorConfig) -> Iterator[tuple[str, Callable[[], str]]]:
     yield "model", lambda: _check_model(config)
-    yield "detector", lambda: f"{type(open_detector(config.detector)).__name__}"
+    yield "detector", lambda: _check_detector(config)
     yield "camera", lambda: _check_camera(config)
     yield "relay", lambda: _check_relay(config)
     yield "gallery", lambda: _check_gallery(config)
     yield "audit", lambda: _check_audit(config)
     yield "disk", lambda: _check_disk(config.store.audit.parent)
+
+
+def _check_detector(config: DoorConfig) -> str:
+    return type(open_detector(config.detector, runtime=config.encoder.runtime)).__name__
 
 
 def _check_model(config: DoorConfig) -> str:

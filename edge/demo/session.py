@@ -54,7 +54,9 @@ def open_stages() -> Stages:
     """
     config = DoorConfig()
     bundle, embedder = open_encoder(config)
-    return Stages(config, bundle, embedder, open_detector(config.detector))
+    return Stages(
+        config, bundle, embedder, open_detector(config.detector, runtime=config.encoder.runtime)
+    )
 
 
 def prepare(out: Path) -> None:

@@ -394,7 +394,10 @@ def test_a_usb_camera_is_asked_for_the_configured_size_and_rate(ticking):
 
 @pytest.mark.parametrize(
     ("attribute", "value", "says"),
-    [("ends_after", 3, "at 0 stopped; check the cable"), ("raises", True, "at 0 broke: !ssize.empty")],
+    [
+        ("ends_after", 3, "at 0 stopped; check the cable"),
+        ("raises", True, "at 0 broke: !ssize.empty"),
+    ],
 )
 def test_an_unplugged_usb_camera_is_a_camera_error(ticking, monkeypatch, attribute, value, says):
     monkeypatch.setattr(ticking, attribute, value)

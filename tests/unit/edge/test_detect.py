@@ -11,6 +11,7 @@ from edge.align import align
 from edge.config import DetectorConfig
 from edge.detect import HaarDetector, YunetDetector, open_detector
 from edge.errors import ConfigError
+from edge.eyes import EyesDetector
 from edge.vocabulary import Box, Detection
 
 # The astronaut's landmarks in scikit-image's picture (YuNet, 640 px), in pixels.
@@ -141,7 +142,7 @@ def test_without_eyes_the_mean_face_stands_in():
     blank = np.full((300, 300), 128, np.uint8)
     landmarks = detector._landmarks(blank, Box(100, 100, 200, 200))
     np.testing.assert_allclose(landmarks[:2], [[131.4, 138.3], [168.6, 138.3]], atol=0.1)
-    assert edge.detect._is_a_face(landmarks)
+    assert edge.detect.is_a_face(landmarks)
 
 
 @pytest.mark.parametrize(
@@ -181,7 +182,8 @@ def test_a_second_box_on_the_same_face_is_dropped():
 
 
 def test_the_configuration_names_the_detector(yunet_file):
-    assert isinstance(open_detector(DetectorConfig()), HaarDetector)
+    assert isinstance(open_detector(DetectorConfig(backend="haar")), HaarDetector)
+    assert isinstance(open_detector(DetectorConfig(backend="janus")), EyesDetector)
     chosen = DetectorConfig(backend="yunet", model=yunet_file)
     assert isinstance(open_detector(chosen), YunetDetector)
 

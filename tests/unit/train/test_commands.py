@@ -15,7 +15,8 @@ from train.datasets import read_folder
 from train.errors import DataSetError
 from train.evaluate import by_group, lfw_ten_folds, verify
 from train.figures import loss_curves
-from train.prepare import align_pictures, prepare
+from train.framing import align_pictures
+from train.prepare import prepare
 from train.protocols import best_boundary, precision_of
 from train.report import Section, write_report
 
