@@ -25,7 +25,7 @@ def test_empty_file_means_defaults():
     ("tables", "expected"),
     [
         ({"camara": {}}, "did you mean 'camera'"),
-        ({"camera": {"bakend": "x"}}, "did you mean 'backend'"),
+        ({"camera": {"backends": "x"}}, "did you mean 'backend'"),
         ({"camera": {"backend": "opencvv"}}, "did you mean 'opencv'"),
         ({"camera": {"rotate_deg": 45}}, "expected one of 0, 90, 180, 270"),
         ({"camera": 3}, "write [camera]"),
