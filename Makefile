@@ -1,5 +1,7 @@
 # Two commands for a fresh machine: `make demo`, then `make test`. Both may be run again and again.
-PYTHON ?= $(shell command -v python3.11 || command -v python3.13 || command -v python3)
+# A shim on PATH may not work, and Debian splits venv off: ask each.
+PYTHON ?= $(shell for p in python3.11 python3.13 python3; do \
+	$$p -c 'import venv, ensurepip' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 
 .PHONY: demo test check clean
@@ -15,7 +17,7 @@ check: .venv/.test-installed
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "Janus needs Python 3.11 or 3.13: apt install python3 python3-venv"; exit 2; }
-	$(PYTHON) -m venv .venv
+	$(PYTHON) -m venv .venv || { rm -rf .venv; exit 1; }
 
 .venv/.demo-installed: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet -e '.[demo]'

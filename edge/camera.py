@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import importlib
 import logging
+import math
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -19,7 +20,7 @@ import cv2
 import numpy as np
 from cv2.typing import MatLike
 
-from edge.config import CameraConfig
+from edge.config import CameraConfig, is_device
 from edge.errors import CameraError, ConfigError, PictureError
 from edge.live import LiveCamera
 from edge.picture import SUFFIXES, picture_paths, quiet_opencv, read_picture
@@ -30,6 +31,7 @@ _ROTATIONS = {
     180: cv2.ROTATE_180,
     270: cv2.ROTATE_90_COUNTERCLOCKWISE,
 }
+_MOST_PIXELS = 2_000_000
 _MOST_FRAMES_A_SECOND = 1000.0
 _log = logging.getLogger(__name__)
 
@@ -151,9 +153,14 @@ class VideoDriver:
             opened = self._capture.open(config.source, cv2.CAP_FFMPEG, wanted)
         else:
             device = int(config.source) if config.source.isdecimal() else config.source
-            opened = self._capture.open(
-                device, cv2.CAP_V4L2 if sys.platform == "linux" else cv2.CAP_ANY
-            )
+            backend = cv2.CAP_V4L2 if sys.platform == "linux" else cv2.CAP_ANY
+            try:
+                opened = self._capture.open(device, backend)
+            except (cv2.error, OverflowError, TypeError) as exc:
+                raise CameraError(
+                    f"[camera] source = {config.source!r} is no device: "
+                    f"{str(exc).splitlines()[0]}; {self.advice}"
+                ) from exc
         if not opened:
             raise CameraError(f"there is no camera at {self._where}; {self.advice}")
         # Wishes, not all of which every device grants.
@@ -227,8 +234,9 @@ class FilmCamera:
 
 
 class FolderCamera:
-    """Every picture of a folder and its sub-folders in natural name order, at its own size.
+    """Every picture of a folder and its sub-folders in natural name order.
 
+    A photo of more than two megapixels is shrunk: no door's camera gives more, and memory is short.
     ``index`` is the place in ``paths``, ``captured_at_s`` is ``index`` over the frame rate. A
     picture that cannot be read is logged, counted in ``skipped``, and leaves its place empty.
     """
@@ -258,7 +266,7 @@ class FolderCamera:
             if self._closed:
                 return
             try:
-                pixels = _rotated(read_picture(path), self._config.rotate_deg)
+                pixels = _rotated(_shrunk(read_picture(path)), self._config.rotate_deg)
             except PictureError as exc:
                 self.skipped += 1
                 _log.warning("skipped: %s", exc)
@@ -280,6 +288,15 @@ def _rgb(bgr: MatLike) -> PixelArray:
     return cv2.cvtColor(bgr, code).astype(np.uint8, copy=False)
 
 
+def _shrunk(pixels: PixelArray) -> PixelArray:
+    height, width = pixels.shape[:2]
+    factor = math.sqrt(_MOST_PIXELS / (width * height))
+    if factor >= 1:
+        return pixels
+    size = (max(1, int(width * factor)), max(1, int(height * factor)))
+    return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+
+
 def _rotated(pixels: PixelArray, clockwise_deg: int) -> PixelArray:
     if clockwise_deg == 0:
         return pixels
@@ -292,8 +309,7 @@ def _open_pi(config: CameraConfig) -> Camera:
 
 def _open_opencv(config: CameraConfig) -> Camera:
     quiet_opencv()
-    source = config.source
-    if source.isdecimal() or source.startswith("/dev/") or "://" in source:
+    if is_device(config.source):
         return LiveCamera(VideoDriver(config), timeout_s=config.timeout_s)
     return FilmCamera(config)
 

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from importlib.metadata import entry_points, version
 
 from edge.command import Command
-from edge.errors import DoorError
+from edge.errors import ConfigError, DoorError
 
+_LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 _INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
 
@@ -49,22 +50,22 @@ def build_parser(known: Sequence[Command]) -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `janus` with *argv* and return the exit code; errors become one line on stderr."""
-    logging.basicConfig(
-        level=os.environ.get("JANUS_LOG", "INFO").upper(), format="%(levelname)s %(message)s"
-    )
-    parser = build_parser(commands())
-    arguments, unknown = parser.parse_known_args(argv)
-    # Where something must be installed first, that is the one complaint, whatever the arguments.
-    if unknown and not arguments.run.missing():
-        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+    program = "janus"
     try:
+        logging.basicConfig(level=_log_level(), format="%(levelname)s %(message)s")
+        parser = build_parser(commands())
+        arguments, unknown = parser.parse_known_args(argv)
+        program = f"janus {arguments.command}"
+        # Where something must be installed first, that is the one complaint, whatever is asked.
+        if unknown and not arguments.run.missing():
+            parser.error(f"unrecognized arguments: {' '.join(unknown)}")
         code: int = arguments.run(arguments)
         sys.stdout.flush()
     except DoorError as exc:
-        print(f"janus {arguments.command}: {exc}", file=sys.stderr)
+        print(f"{program}: {exc}", file=sys.stderr)
         return exc.exit_code
     except KeyboardInterrupt:
-        print(f"janus {arguments.command}: interrupted", file=sys.stderr)
+        print(f"{program}: interrupted", file=sys.stderr)
         return _INTERRUPTED
     except BrokenPipeError:
         # The reader (head, less) has gone; Python would complain again at exit without this.
@@ -73,9 +74,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as exc:  # the one broad except: stages have locked the relay on the way here
         logging.getLogger("janus").debug("unexpected", exc_info=True)
         print(
-            f"janus {arguments.command}: unexpected {type(exc).__name__}: {exc}; "
+            f"{program}: unexpected {type(exc).__name__}: {exc}; "
             "run again with JANUS_LOG=debug for the traceback, and report it",
             file=sys.stderr,
         )
         return 1
     return code
+
+
+def _log_level() -> str:
+    """Return $JANUS_LOG, or INFO.
+
+    Raises:
+        ConfigError: if that is no level.
+    """
+    level = os.environ.get("JANUS_LOG", "INFO").upper()
+    if level not in _LOG_LEVELS:
+        raise ConfigError(f"JANUS_LOG={level}; expected one of {', '.join(_LOG_LEVELS)}")
+    return level

@@ -10,7 +10,7 @@ import difflib
 import os
 import tomllib
 from collections.abc import Mapping
-from dataclasses import MISSING, Field, dataclass, field, fields
+from dataclasses import MISSING, Field, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -122,8 +122,11 @@ class DecisionConfig:
         15, "judged frames without a grant that make one denial", least=1, most=10000
     )
     visit_gap_s: float = _key(1.5, "seconds without a face that end a visit", least=0.1, most=60)
-    regrant_s: float = _key(
-        10.0, "seconds after a grant until one who stays in view is judged again", least=1, most=600
+    repeat_s: float = _key(
+        30.0,
+        "seconds until one who stays in view is granted, or denied, again",
+        least=1,
+        most=3600,
     )
 
 
@@ -168,7 +171,11 @@ def find_config(named: Path | None) -> Path:
     """
     from_environment = os.environ.get(ENVIRONMENT_VARIABLE)
     path = named or (Path(from_environment) if from_environment else SYSTEM_PATH)
-    if not path.is_file():
+    try:
+        found = path.is_file()
+    except OSError as exc:
+        raise ConfigError(f"{path} cannot be reached: {exc.strerror}; check --config") from exc
+    if not found:
         raise ConfigError(
             f"there is no configuration at {path}; write one with "
             f"`janus config --example > janus.toml` and pass --config janus.toml, or set "
@@ -207,7 +214,48 @@ def parse_config(tables: Mapping[str, object], *, base: Path) -> DoorConfig:
         if not isinstance(table, dict):
             raise ConfigError(f"{name} = {table!r} is a table: write [{name}] and keys below it")
         sections[name] = _parse_table(name, table, type(known[name].default), base)
-    return DoorConfig(**sections)
+    config = DoorConfig(**sections)
+    _check_together(config)
+    source = config.camera.source
+    if config.camera.backend == "folder" or not is_device(source):
+        config = replace(config, camera=replace(config.camera, source=str(base / source)))
+    return config
+
+
+def is_device(source: str) -> bool:
+    """Tell whether a camera's *source* is a device or an address, not a path."""
+    return source.isdecimal() or source.startswith("/dev/") or "://" in source
+
+
+def _check_together(config: DoorConfig) -> None:
+    """Refuse keys that are each possible, but together make a door that cannot work.
+
+    Raises:
+        ConfigError: with both keys and their values.
+    """
+    decision, relay, detector = config.decision, config.relay, config.detector
+    if decision.agree_frames > decision.deny_frames:
+        raise ConfigError(
+            f"[decision] agree_frames = {decision.agree_frames} is more than deny_frames = "
+            f"{decision.deny_frames}: every visit would be denied first; raise deny_frames"
+        )
+    needed_s = (decision.agree_frames - 1) / config.camera.frame_rate_hz
+    if needed_s >= decision.window_s:
+        raise ConfigError(
+            f"[decision] agree_frames = {decision.agree_frames} take {needed_s:g} s at [camera] "
+            f"frame_rate_hz = {config.camera.frame_rate_hz:g}, not less than window_s = "
+            f"{decision.window_s:g}: nobody would get in; raise window_s"
+        )
+    if relay.release_s >= decision.repeat_s:
+        raise ConfigError(
+            f"[relay] release_s = {relay.release_s:g} is not less than [decision] repeat_s = "
+            f"{decision.repeat_s:g}: who stays in view would keep the door open; raise repeat_s"
+        )
+    if (detector.backend == "yunet") != (detector.model is not None):
+        raise ConfigError(
+            f"[detector] backend = {detector.backend!r} with model = {str(detector.model)!r}; "
+            "yunet needs the path of its ONNX file, haar takes none"
+        )
 
 
 def _parse_table(name: str, table: Mapping[str, object], kind: type[T], base: Path) -> T:
@@ -226,16 +274,20 @@ def _parse_value(where: str, value: object, described: Field[Any], base: Path) -
     if "Path" in wanted:
         if not isinstance(value, str) or not value:
             raise ConfigError(f"{where} = {value!r}; expected a path in quotes")
-        return base / Path(value).expanduser()
+        try:
+            return base / Path(value).expanduser()
+        except RuntimeError as exc:
+            raise ConfigError(f"{where} = {value!r}: {exc}") from exc
     value = float(value) if wanted == "float" and type(value) is int else value
     if type(value).__name__ != wanted:
         raise ConfigError(f"{where} = {value!r}; expected {_ARTICLES[wanted]}")
     choices = described.metadata["choices"]
     if choices and value not in choices:
         listed = ", ".join(map(repr, choices))
-        raise ConfigError(
-            f"{where} = {value!r}; expected one of {listed}{_nearest(value, choices)}"
-        )
+        near = _nearest(value, choices)
+        if isinstance(value, int):
+            near = f"; the nearest is {min(choices, key=lambda each: abs(each - value))}"
+        raise ConfigError(f"{where} = {value!r}; expected one of {listed}{near}")
     least, most = described.metadata["least"], described.metadata["most"]
     if least is not None and most is not None and not least <= value <= most:
         near = min(max(value, least), most)

@@ -4,7 +4,9 @@ No clock, no I/O: time comes in with the observation, so every decision can be r
 begins with the first face and ends when no face was seen for `visit_gap_s`. Within a visit only
 the largest face is judged; frames with a flaw are passed over. The door grants when `agree_frames`
 judged frames in a row, inside `window_s`, name one subject who leads every other by `margin`.
-Who stays in view after a grant is judged afresh after `regrant_s`.
+It denies after `deny_frames` judged frames, or when the visit ends, if enough frames were judged to
+have granted. Within one visit the same subject is granted, and anybody denied, once in `repeat_s`:
+who chats in front of the door neither keeps it open nor fills the log.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ class Policy:
     window_s: float
     deny_frames: int
     visit_gap_s: float
-    regrant_s: float
+    repeat_s: float
     model_id: str
 
 
@@ -46,7 +48,9 @@ class VisitState:
     last_frame_s: float = float("-inf")
     last_face_s: float = float("-inf")
     votes: tuple[Vote, ...] = ()
-    granted_at_s: float | None = None
+    granted_to: str | None = None
+    granted_at_s: float = float("-inf")
+    denied_at_s: float = float("-inf")
 
 
 def step(
@@ -61,27 +65,35 @@ def step(
     if now_s <= state.last_frame_s:
         return VisitState(last_frame_s=now_s), _wait(Reason.STALE_FRAME, observation, policy)
     if now_s - state.last_face_s > policy.visit_gap_s:
-        state = VisitState()
+        votes, state = state.votes, VisitState(last_frame_s=now_s)
+        if len(votes) >= policy.agree_frames:
+            return state, _denial(votes, policy)
     if not observation.faces:
         return replace(state, last_frame_s=now_s), _wait(Reason.NO_FACE, observation, policy)
 
     state = replace(state, last_frame_s=now_s, last_face_s=now_s)
     face = observation.faces[0]
-    if state.granted_at_s is not None and now_s - state.granted_at_s < policy.regrant_s:
-        return state, _wait(Reason.ALREADY_GRANTED, observation, policy)
     if face.flaws:
         return state, _wait(Reason.POOR_QUALITY, observation, policy, flaws=face.flaws)
 
     vote = _vote(now_s, face.candidates, policy)
-    state = replace(state, votes=(*state.votes, vote))
+    if _is_repeated(state, vote, policy):
+        return replace(state, votes=()), _wait(Reason.ALREADY_GRANTED, observation, policy)
+    state = replace(state, votes=(*state.votes, vote)[-policy.deny_frames :])
     agreeing = _agreeing(state.votes, now_s, policy.window_s)
     if agreeing >= policy.agree_frames:
-        decision = _decision(Outcome.GRANT, Reason.MATCH, vote, agreeing, policy)
-        return replace(state, votes=(), granted_at_s=now_s), decision
-    if len(state.votes) >= policy.deny_frames:
-        decision = _denial(state.votes, policy)
-        return replace(state, votes=()), decision
+        state = replace(state, votes=(), granted_to=vote.subject_id, granted_at_s=now_s)
+        return state, _decision(Outcome.GRANT, Reason.MATCH, vote, agreeing, policy)
+    may_deny = now_s - state.denied_at_s >= policy.repeat_s
+    if len(state.votes) >= policy.deny_frames and may_deny:
+        return replace(state, votes=(), denied_at_s=now_s), _denial(state.votes, policy)
     return state, _decision(Outcome.WAIT, vote.reason, vote, agreeing, policy)
+
+
+def _is_repeated(state: VisitState, vote: Vote, policy: Policy) -> bool:
+    """Tell whether *vote* names the subject whom this visit was granted to a moment ago."""
+    recent = vote.at_s - state.granted_at_s < policy.repeat_s
+    return recent and vote.subject_id is not None and vote.subject_id == state.granted_to
 
 
 def _vote(now_s: float, candidates: tuple[Candidate, ...], policy: Policy) -> Vote:
@@ -110,8 +122,12 @@ def _agreeing(votes: tuple[Vote, ...], now_s: float, window_s: float) -> int:
 def _denial(votes: tuple[Vote, ...], policy: Policy) -> Decision:
     """Deny with the reason that most votes gave and the best score among those."""
     reasons = Counter(vote.reason for vote in votes if vote.subject_id is None)
-    # Votes that name subjects, yet never enough of one in a row: the faces contradict each other.
-    reason = reasons.most_common(1)[0][0] if reasons else Reason.AMBIGUOUS
+    if reasons:
+        reason = reasons.most_common(1)[0][0]
+    else:
+        # Every vote names somebody, yet not enough of them one subject in a row.
+        one = len({vote.subject_id for vote in votes}) == 1
+        reason = Reason.LEFT if one else Reason.AMBIGUOUS
     scores = [vote.score for vote in votes if vote.score is not None]
     return Decision(
         outcome=Outcome.DENY,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
+import numpy as np
+
 from edge.align import align
 from edge.config import QualityConfig
 from edge.detect import Detector
@@ -72,3 +74,9 @@ def conflict(
             if candidate.score >= threshold and candidate.subject_id not in own_ids:
                 return candidate.subject_id
     return None
+
+
+def least_alike(embeddings: list[Embedding]) -> float:
+    """Return the lowest cosine between two of *embeddings*; 1 if there are no two."""
+    vectors = np.stack([each.vector for each in embeddings])
+    return float(min((vectors @ vectors.T).min(), 1.0))

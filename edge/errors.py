@@ -9,6 +9,7 @@
     │   └── AuditError        4   a log that cannot be written keeps the door shut
     ├── HardwareError         5   camera, relay: the service restarts, the door stays locked
     │   ├── CameraError
+    │   ├── DoorIsRunningError
     │   └── RelayError
     └── EnrolmentError        6   no face, several faces, low quality: says what to change
         └── PictureError      6   a picture that cannot be read
@@ -69,6 +70,10 @@ class HardwareError(DoorError):
 
 class CameraError(HardwareError):
     """The camera cannot be opened, or stopped giving frames."""
+
+
+class DoorIsRunningError(HardwareError):
+    """Another program is the door already: camera and relay are in its hands."""
 
 
 class RelayError(HardwareError):

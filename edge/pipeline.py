@@ -65,7 +65,7 @@ def policy_from(config: DecisionConfig, point: OperatingPoint, model_id: str) ->
         window_s=config.window_s,
         deny_frames=config.deny_frames,
         visit_gap_s=config.visit_gap_s,
-        regrant_s=config.regrant_s,
+        repeat_s=config.repeat_s,
         model_id=model_id,
     )
 
@@ -104,9 +104,12 @@ def watch(
 
 
 def observe(frame: Frame, gallery: Gallery, door: Door) -> Observation:
-    """Return what *frame* shows; every face is examined, the largest first."""
-    found = door.detector.detect(frame.pixels)
-    faces = tuple(examine(frame, detection, gallery, door) for detection in found)
+    """Return what *frame* shows: the largest face, which alone is judged, if there is one.
+
+    Others would cost an embedding each, and a sheet of printed faces would slow the door.
+    """
+    nearest = door.detector.detect(frame.pixels)[:1]
+    faces = tuple(examine(frame, detection, gallery, door) for detection in nearest)
     return Observation(frame.captured_at_s, faces)
 
 

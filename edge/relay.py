@@ -133,6 +133,8 @@ class GpioRelay:
         with self._changed:
             if self._closed:
                 raise RelayError("the relay is closed; open it again to release the strike")
+            if not self._timer.is_alive():
+                raise RelayError("nothing would end the pulse: the relay's timer has died; restart")
             now_s = time.monotonic()
             pulse = self._pulse or Pulse(now_s, now_s)
             self._pulse = pulse.extended(now_s, duration_s)
@@ -190,8 +192,13 @@ class GpioRelay:
                 left_s = self._pulse.ends_at_s - time.monotonic()
                 if left_s > 0:
                     self._changed.wait(left_s)
-                else:
+                    continue
+                try:
                     self._lock()
+                except Exception:  # noqa: BLE001 - see below
+                    # Whatever the driver raises: a timer that dies leaves the strike released.
+                    _log.critical("%s cannot be locked; trying again", self._where, exc_info=True)
+                    self._changed.wait(_RETRY_S)
 
 
 _ADVICE = "check [relay] pin, the wiring, and that no other program uses the pin"

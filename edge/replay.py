@@ -4,6 +4,7 @@ A folder with one sub-folder per person carries the truth, so that open-set iden
 counted (ISO/IEC 19795-1): FPIR is the share of searches by people who are not enrolled that return
 somebody, FNIR the share of pictures of enrolled people that do not return that person. A picture
 in which no face is found, or whose face is refused, misses its person: the door would, too.
+Intervals take pictures for independent; of few people with many pictures each they are too narrow.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from edge.decide import Policy
+from edge.naming import folded
 from edge.pipeline import Step
 from edge.vocabulary import Outcome
 
@@ -67,11 +69,11 @@ class Tally:
         shown = self.truth.get(step.frame.index)
         if shown is None:
             return
-        enrolled = shown in self.names.values()
+        enrolled = folded(shown) in self._enrolled()
         (self.mated if enrolled else self.nonmated)[self._finding(step, shown)] += 1
         if step.decision.outcome is Outcome.GRANT and step.decision.subject_id is not None:
             who = self.names[step.decision.subject_id]
-            self.granted_as.setdefault(shown, set()).add(who)
+            self.granted_as.setdefault(folded(shown), set()).add(folded(who))
 
     def _finding(self, step: Step, shown: str) -> str:
         """Name what the search of this frame's largest face came to."""
@@ -87,7 +89,12 @@ class Tally:
         )
         if ahead < self.policy.margin:
             return "ambiguous"
-        return "right" if self.names[face.candidates[0].subject_id] == shown else "wrong"
+        found = self.names[face.candidates[0].subject_id]
+        return "right" if folded(found) == folded(shown) else "wrong"
+
+    def _enrolled(self) -> set[str]:
+        """Return the names of who is enrolled, as they are compared: a folder's may differ."""
+        return {folded(name) for name in self.names.values()}
 
     @property
     def fpir(self) -> tuple[int, int]:
@@ -118,13 +125,13 @@ class Tally:
         return told
 
     def _visits(self) -> str:
-        enrolled = {name for name in self.truth.values() if name in self.names.values()}
-        strangers = set(self.truth.values()) - enrolled
+        people = {folded(name) for name in self.truth.values()}
+        enrolled = people & self._enrolled()
         let_in = [name for name in enrolled if self.granted_as.get(name) == {name}]
         wrong = [name for name, granted in self.granted_as.items() if granted - {name}]
         return (
             f"{len(let_in)} of {len(enrolled)} enrolled people let in; "
-            f"{len(wrong)} of {len(enrolled) + len(strangers)} people let in as somebody else"
+            f"{len(wrong)} of {len(people)} people let in as somebody else"
         )
 
     def facts(self) -> dict[str, object]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from types import FrameType
 
@@ -17,9 +17,12 @@ from edge.detect import open_detector
 from edge.embed import Embedder, open_embedder
 from edge.errors import DoorError
 from edge.gallery import GalleryStore
+from edge.instance import sole_door
 from edge.pipeline import Door, Step, policy_from, watch
 from edge.relay import open_relay
 from edge.vocabulary import Decision, Outcome
+
+_AUDIT_BUSY_S = 0.5
 
 log = logging.getLogger("janus")
 
@@ -51,7 +54,8 @@ def open_door(config: DoorConfig) -> Iterator[Door]:
     with ExitStack() as stack:
         relay = stack.enter_context(closing(open_relay(config.relay)))
         bundle, embedder = open_encoder(config)
-        audit = stack.enter_context(closing(Audit(config.store.audit)))
+        # A grant that waits longer for its audit record comes too late to open for.
+        audit = stack.enter_context(closing(Audit(config.store.audit, busy_s=_AUDIT_BUSY_S)))
         gallery = stack.enter_context(closing(GalleryStore(config.store.gallery, bundle.model_id)))
         detector = open_detector(config.detector, runtime=config.encoder.runtime)
         camera = stack.enter_context(closing(open_camera(config.camera)))
@@ -73,15 +77,14 @@ def serve(config: DoorConfig) -> None:
 
     Raises:
         DoorError: from whichever stage failed.
-        SystemExit: with 0 on SIGTERM and SIGHUP.
+        SystemExit: with 0 on SIGTERM and SIGHUP, 130 on SIGINT, 131 on SIGQUIT.
     """
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in _SIGNALS:
         signal.signal(number, _stop)
-    with open_door(config) as door:
+    with sole_door(config.store.audit.parent), open_door(config) as door:
         door.audit.note("start", model_id=door.embedder.model_id)
-        reporter = Reporter(door.gallery)
         try:
-            watch(door, on_step=reporter)
+            watch(door, on_step=Reporter())
         except DoorError as exc:
             _note_quietly(door.audit, "error", error=type(exc).__name__)
             raise
@@ -89,12 +92,18 @@ def serve(config: DoorConfig) -> None:
             _note_quietly(door.audit, "stop")
 
 
+_SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT)
+
+
 def _stop(number: int, _frame: FrameType | None) -> None:
-    """Leave through every `finally`; a second signal must not interrupt the way out."""
-    for each in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+    """Leave through every `finally`; a second signal must not interrupt the way out.
+
+    Nothing is written here: whoever reads standard error may have stopped reading.
+    """
+    for each in _SIGNALS:
         signal.signal(each, signal.SIG_IGN)
-    log.info("stopping on %s", signal.Signals(number).name)
-    raise SystemExit(0)
+    asked_to_stop = number in (signal.SIGTERM, signal.SIGHUP)
+    raise SystemExit(0 if asked_to_stop else 128 + number)
 
 
 def _note_quietly(audit: Audit, kind: str, **facts: str) -> None:
@@ -106,10 +115,14 @@ def _note_quietly(audit: Audit, kind: str, **facts: str) -> None:
 
 
 class Reporter:
-    """Logs the first frame and every change of mind, never a face."""
+    """Logs the first frame and every change of mind, never a face.
 
-    def __init__(self, gallery: GalleryStore) -> None:
-        self._gallery = gallery
+    Args:
+        names: subject id → name, for a person who looks on; left out, the log holds ids only.
+    """
+
+    def __init__(self, names: Mapping[str, str] | None = None) -> None:
+        self._names = names or {}
         self._last: tuple[object, ...] | None = None
 
     def __call__(self, step: Step) -> None:
@@ -119,12 +132,11 @@ class Reporter:
             log.info("first frame processed; the door is watching")
         current = (decision.outcome, decision.reason, decision.subject_id, decision.flaws)
         if current != self._last:
-            granted = decision.outcome is Outcome.GRANT
-            log.info("%s", describe(decision, self._gallery.names() if granted else {}))
+            log.info("%s", describe(decision, self._names))
         self._last = current
 
 
-def describe(decision: Decision, names: dict[str, str]) -> str:
+def describe(decision: Decision, names: Mapping[str, str]) -> str:
     """Return one line for the log: when, what, who, why, and the numbers."""
     parts = [f"{decision.captured_at_s:9.2f} s  {decision.outcome.name:5}"]
     if decision.outcome is Outcome.GRANT and decision.subject_id is not None:

@@ -128,15 +128,6 @@ class Embedding:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Reference:
-    """One enrolled embedding of a subject; ``enrolled_on`` is an ISO 8601 UTC time."""
-
-    subject_id: str
-    embedding: Embedding
-    enrolled_on: str
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class Gallery:
     """Every reference of the door; row i of ``matrix`` (N, D) belongs to ``subject_ids[i]``."""
 
@@ -225,6 +216,7 @@ class Reason(Enum):
     POOR_QUALITY = "the face cannot be judged yet"
     EMPTY_GALLERY = "nobody is enrolled"
     ALREADY_GRANTED = "this visit was granted already"
+    LEFT = "left before enough frames agreed"
     STALE_FRAME = "the frame is not newer than the one before"
 
 

@@ -29,7 +29,7 @@ from train.student import Held, Lesson, Schedule, fit_student
 
 _CORE = slice(MARGIN_PX, MARGIN_PX + CROP_SIZE_PX)
 _HELD_SUBJECTS, _HELD_STRANGERS, _HELD_EACH = 40, 1000, 20
-_LABELLED_EACH = 24
+_LABELLED_EACH, _UNKNOWN = 24, 1500
 _MINUTES = 90.0
 
 
@@ -174,12 +174,14 @@ def hold_out(listing: Listing, seed: int) -> Held:
     watched = names[:_HELD_SUBJECTS]
     if len(names) <= _HELD_SUBJECTS:
         raise DataSetError(f"{len(names)} people are too few: {_HELD_SUBJECTS} are held out")
-    strangers = rng.permutation(np.flatnonzero(listing.subjects == ""))[:_HELD_STRANGERS]
+    nameless = rng.permutation(np.flatnonzero(listing.subjects == ""))
+    strangers, unknown = nameless[:_HELD_STRANGERS], nameless[_HELD_STRANGERS:][:_UNKNOWN]
     kept = ~np.isin(listing.subjects, watched)
     kept[strangers] = False
     return Held(
         np.flatnonzero(kept),
         *_typical(listing, names[_HELD_SUBJECTS:], _LABELLED_EACH, rng),
+        np.sort(unknown),
         *_typical(listing, watched, _HELD_EACH, rng),
         np.sort(strangers),
     )

@@ -29,6 +29,7 @@ from train.backbones import at_door, fold, residual_encoder, resized_weights
 from train.errors import DivergedError, TooFewComparisonsError
 from train.jitter import MARGIN_PX, disturb
 from train.metrics import IntArray, compare_all, tar_at_fmr, unit_rows
+from train.whitening import whitening
 
 _CHECKPOINT_S, _MEASURE_S = 120.0, 600.0
 _LONGEST_STEP_S = 10.0  # a machine that slept has not trained
@@ -46,7 +47,7 @@ class Schedule:
         relation: weight of the squared error between student's and teacher's similarities.
         sizes: side of the crops in pixels, strength of their disturbance, and until which share.
         average: what the moving average of the weights keeps of itself, a step.
-        whitening: share of plain spread in the within-subject whitening at the end; 1 is none.
+        whitening: share of equal spread in the covariance whitened at the end; 1 only centres.
     """
 
     batch: int = 64
@@ -55,7 +56,7 @@ class Schedule:
     relation: float = 10.0
     sizes: tuple[tuple[int, float, float], ...] = ((64, 0.5, 0.6), (64, 0.65, 1.0))
     average: float = 0.997
-    whitening: float = 0.45
+    whitening: float = 0.3
 
     def rate_at(self, share: float) -> float:
         """Return the learning rate at *share* of the time."""
@@ -74,13 +75,14 @@ class Schedule:
 class Held:
     """Row numbers: crops to fit on, those whose label is sure, and who; then what is held out.
 
-    ``labelled`` and ``labels`` are of people fitted on, ``known`` and ``people`` of people held
-    out, ``strangers`` of pictures held out that nobody has named.
+    ``labelled``, ``labels`` and ``unknown`` (nobody named them) are of crops fitted on; ``known``,
+    ``people`` and ``strangers`` (nobody named them) of crops held out.
     """
 
     fitted: IntArray
     labelled: IntArray
     labels: IntArray
+    unknown: IntArray
     known: IntArray
     people: IntArray
     strangers: IntArray
@@ -298,8 +300,11 @@ def keep(
     """Write the averaged encoder for the door's crop and a line of history; return the figures."""
     encoder = student.averaged()
     if whitened:
-        embeddings = embed_rows(encoder, lesson, lesson.held.labelled)
-        fold(encoder, *whitening(embeddings, lesson.held.labels, student.schedule.whitening))
+        held = lesson.held
+        labelled, unknown = (
+            embed_rows(encoder, lesson, rows) for rows in (held.labelled, held.unknown)
+        )
+        fold(encoder, *whitening(labelled, held.labels, unknown, student.schedule.whitening))
     found = {"step": student.steps, "spent_s": round(student.spent_s)} | figures(encoder, lesson)
     partial = out / "partial.keras"
     at_door(encoder).save(partial)
@@ -322,32 +327,6 @@ def embed_rows(encoder: Any, lesson: Lesson, rows: IntArray) -> FloatArray:  # n
     return np.concatenate(parts)
 
 
-def whitening(
-    embeddings: FloatArray, subjects: IntArray, plain: float
-) -> tuple[FloatArray, FloatArray]:
-    """Return mean (D,) and matrix (D, D) that shrink what varies within a subject.
-
-    Pose, light and age move a short-trained student's embedding more than its teacher's; cosine
-    counts every direction alike, so directions that vary within people are scaled down (WCCN,
-    Hatch et al. 2006).
-
-    Args:
-        embeddings: (N, D), not of unit length.
-        subjects: (N,) numbers.
-        plain: share of equal spread mixed into the covariance; 1 changes nothing but the mean.
-    """
-    names, whose = np.unique(subjects, return_inverse=True)
-    centres = np.stack([embeddings[subjects == each].mean(axis=0) for each in names])
-    within = np.cov((embeddings - centres[whose]).T)
-    size = len(within)
-    within = (1 - plain) * within + plain * np.trace(within) / size * np.eye(size)
-    spreads, axes = np.linalg.eigh(within)
-    matrix = axes @ np.diag(spreads**-0.5) @ axes.T
-    # Unit variance of the mean dimension, as before: int8 then uses its whole range.
-    matrix /= np.sqrt(np.diag(matrix @ np.cov(embeddings.T) @ matrix).mean())
-    return embeddings.mean(axis=0), matrix.astype(np.float32)
-
-
 def figures(encoder: Any, lesson: Lesson) -> dict[str, float]:  # noqa: ANN401 - a keras.Model
     """Return mean cosine to the teacher, and TAR on people held out where their count allows it."""
     held = lesson.held
@@ -360,9 +339,11 @@ def figures(encoder: Any, lesson: Lesson) -> dict[str, float]:  # noqa: ANN401 -
         "cosine_strangers": float(agreement[known:].mean()),
     }
     compared = compare_all(unit[:known], held.people)
+    visits = (unit[:known] @ unit[known:].T).ravel()
     for fmr in (1e-2, 1e-3):
-        try:
-            found[f"tar_at_{fmr:g}"] = tar_at_fmr(compared.mated, compared.nonmated, fmr)
-        except TooFewComparisonsError:
-            continue
+        for name, nonmated in (("people", compared.nonmated), ("strangers", visits)):
+            try:
+                found[f"tar_{name}_{fmr:g}"] = tar_at_fmr(compared.mated, nonmated, fmr)
+            except TooFewComparisonsError:
+                continue
     return found

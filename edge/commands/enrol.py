@@ -14,10 +14,11 @@ from edge.command import Command
 from edge.commands.options import add_config_option, config_from
 from edge.config import CameraConfig
 from edge.detect import open_detector
-from edge.enrolment import Enroller, conflict
+from edge.enrolment import Enroller, conflict, least_alike
 from edge.errors import ConfigError, EnrolmentError
 from edge.gallery import GalleryStore
-from edge.naming import folded
+from edge.instance import sole_door
+from edge.naming import folded, spelling
 from edge.picture import read_picture
 from edge.service import open_encoder
 from edge.vocabulary import Embedding
@@ -45,6 +46,7 @@ def _add_arguments(parser: ArgumentParser) -> None:
 def _run(arguments: Namespace) -> int:
     if bool(arguments.photos) == arguments.camera:
         raise ConfigError("name one or more photos, or --camera; not both, not neither")
+    spelling(arguments.name)  # an unfit name is refused before anybody poses for the camera
     config = config_from(arguments)
     bundle, embedder = open_encoder(config)
     detector = open_detector(config.detector, runtime=config.encoder.runtime)
@@ -54,20 +56,35 @@ def _run(arguments: Namespace) -> int:
         closing(Audit(config.store.audit)) as audit,
     ):
         embeddings = list(
-            _from_camera(enroller, config.camera)
+            _from_camera(enroller, config.camera, config.store.audit.parent)
             if arguments.camera
             else _from_photos(enroller, arguments.photos)
         )
+        threshold = bundle.operating_point.threshold
+        alike = least_alike(embeddings)
+        if arguments.camera and alike < threshold:
+            raise EnrolmentError(
+                f"the pictures do not match one another (score {alike:.2f}, threshold "
+                f"{threshold:.2f}); one person only, facing the camera, please"
+            )
+        if alike < threshold:
+            print(
+                f"warning: two of the photos do not match each other (score {alike:.2f}, threshold "
+                f"{threshold:.2f}); are they all of {arguments.name}?",
+                file=sys.stderr,
+            )
         names = gallery.names()
         own = {key for key, name in names.items() if folded(name) == folded(arguments.name)}
-        other = conflict(embeddings, own, gallery.load(), bundle.operating_point.threshold)
+        other = conflict(embeddings, own, gallery.load(), threshold)
         if other and not arguments.anyway:
             raise EnrolmentError(
                 f"this face matches {names[other]!r}, who is already enrolled; add to that name, "
                 "or pass --anyway if they are two people who look alike"
             )
+        # First: nobody is enrolled whom the audit does not know of.
+        audit.note("enrol", references=len(embeddings), known=bool(own))
         subject_id = gallery.enrol(arguments.name, embeddings)
-        audit.note("enrol", subject_id=subject_id, references=len(embeddings))
+        audit.note("enrolled", subject_id=subject_id)
     print(f"{arguments.name} is enrolled with {len(embeddings)} more reference(s)")
     return 0
 
@@ -82,14 +99,14 @@ def _from_photos(enroller: Enroller, photos: list[Path]) -> Iterator[Embedding]:
             raise EnrolmentError(f"{path}: {exc}") from exc
 
 
-def _from_camera(enroller: Enroller, config: CameraConfig) -> Iterator[Embedding]:
+def _from_camera(enroller: Enroller, config: CameraConfig, directory: Path) -> Iterator[Embedding]:
     """Embed the first good frames, telling the person meanwhile what to change.
 
     Raises:
         EnrolmentError: if too few frames were good within 30 s of the first.
     """
     taken, said, began_s, taken_at_s = 0, "", None, float("-inf")
-    with closing(open_camera(config)) as camera:
+    with sole_door(directory), closing(open_camera(config)) as camera:
         for frame in camera.frames():
             now_s = frame.captured_at_s
             began_s = now_s if began_s is None else began_s

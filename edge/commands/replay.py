@@ -18,7 +18,7 @@ from edge.audit import Audit
 from edge.camera import FilmCamera, FolderCamera
 from edge.command import Command
 from edge.commands.options import add_config_option
-from edge.config import ENVIRONMENT_VARIABLE, DoorConfig, find_config, read_config
+from edge.config import ENVIRONMENT_VARIABLE, SYSTEM_PATH, DoorConfig, find_config, read_config
 from edge.detect import open_detector
 from edge.enrolment import Enroller
 from edge.errors import ConfigError, EnrolmentError
@@ -60,6 +60,8 @@ def _run(arguments: Namespace) -> int:
             f"nobody is enrolled in {config.store.gallery}; enrol from the recording itself with "
             "--enrol PATTERN, or name another configuration with --config"
         )
+    if arguments.report and not (arguments.report.name and arguments.report.parent.is_dir()):
+        raise ConfigError(f"--report {arguments.report} is no file in a folder that exists")
     bundle, embedder = open_encoder(config)
     recording = Recording(source, config)
     with ExitStack() as stack:
@@ -82,7 +84,7 @@ def _run(arguments: Namespace) -> int:
         tally = Tally(door.policy, recording.truth, door.gallery.names())
         observers: list[Callable[[Step], None]] = [tally, _Progress(len(recording.truth))]
         if not arguments.quiet:
-            observers.append(Reporter(door.gallery))
+            observers.append(Reporter(tally.names))
 
         def on_step(step: Step) -> None:
             for observer in observers:
@@ -98,13 +100,9 @@ def _run(arguments: Namespace) -> int:
 
 def _config(arguments: Namespace) -> DoorConfig:
     """Return the configuration in force, or the defaults where there is none: nothing is driven."""
-    if arguments.config is None:
-        try:
-            return read_config(find_config(None))
-        except ConfigError:
-            if ENVIRONMENT_VARIABLE in os.environ:
-                raise
-            return DoorConfig()
+    named = arguments.config is not None or ENVIRONMENT_VARIABLE in os.environ
+    if not named and not SYSTEM_PATH.exists():
+        return DoorConfig()
     return read_config(find_config(arguments.config))
 
 
@@ -123,25 +121,24 @@ class Recording:
         camera = replace(config.camera, backend=backend, source=str(source))
         self._camera = FolderCamera(camera) if backend == "folder" else FilmCamera(camera)
         self._gap_s = config.decision.visit_gap_s + 1.0
-        self.pictures: dict[int, Path] = {}
-        self.truth: dict[int, str] = {}
-        if isinstance(self._camera, FolderCamera):
-            self.pictures = dict(enumerate(self._camera.paths))
-            self.truth = {
-                index: path.relative_to(source).parts[0]
-                for index, path in self.pictures.items()
-                if path.parent != source
-            }
+        self._left_out: set[int] = set()
+        self.pictures: tuple[Path, ...] = getattr(self._camera, "paths", ())
+        self.truth = {
+            index: path.relative_to(source).parts[0]
+            for index, path in enumerate(self.pictures)
+            if path.parent != source
+        }
 
     def leave_out(self, index: int) -> None:
         """Do not show the picture at *index*: it is a reference."""
-        del self.pictures[index], self.truth[index]
+        self._left_out.add(index)
+        del self.truth[index]
 
     def frames(self) -> Iterator[Frame]:
         """Yield what is not left out."""
         shown, pauses = None, 0
         for frame in self._camera.frames():
-            if self.pictures and frame.index not in self.pictures:
+            if frame.index in self._left_out:
                 continue
             if self.truth.get(frame.index) != shown:
                 shown, pauses = self.truth.get(frame.index), pauses + 1

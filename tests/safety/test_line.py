@@ -32,7 +32,7 @@ POLICY = Policy(
     window_s=2.0,
     deny_frames=6,
     visit_gap_s=1.5,
-    regrant_s=10.0,
+    repeat_s=30.0,
     model_id=MODEL,
 )
 

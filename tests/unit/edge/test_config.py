@@ -27,7 +27,13 @@ def test_empty_file_means_defaults():
         ({"camara": {}}, "did you mean 'camera'"),
         ({"camera": {"backends": "x"}}, "did you mean 'backend'"),
         ({"camera": {"backend": "opencvv"}}, "did you mean 'opencv'"),
-        ({"camera": {"rotate_deg": 45}}, "expected one of 0, 90, 180, 270"),
+        ({"camera": {"rotate_deg": 100}}, "expected one of 0, 90, 180, 270; the nearest is 90"),
+        ({"store": {"gallery": "~nobody-of-that-name/x"}}, "[store] gallery"),
+        ({"detector": {"model": "yunet.onnx"}}, "haar takes none"),
+        ({"detector": {"backend": "yunet"}}, "yunet needs the path"),
+        ({"decision": {"agree_frames": 20}}, "agree_frames = 20 is more than deny_frames = 15"),
+        ({"camera": {"frame_rate_hz": 1}}, "raise window_s"),
+        ({"relay": {"release_s": 5}, "decision": {"repeat_s": 4}}, "raise repeat_s"),
         ({"camera": 3}, "write [camera]"),
         ({"relay": {"release_s": 120}}, "[relay] release_s = 120.0; expected 0.1 to 10; the near"),
         ({"relay": {"release_s": float("nan")}}, "expected 0.1 to 10"),
@@ -52,6 +58,27 @@ def test_relative_paths_start_at_the_file(tmp_path):
     file.write_text('[store]\ngallery = "g.sqlite"\naudit = "/var/a.sqlite"\n')
     store = read_config(file).store
     assert (store.gallery, store.audit) == (tmp_path / "g.sqlite", Path("/var/a.sqlite"))
+
+
+@pytest.mark.parametrize(
+    ("camera", "expected"),
+    [
+        ('backend = "folder"\nsource = "frames"', "{site}/frames"),
+        ('backend = "opencv"\nsource = "film.mp4"', "{site}/film.mp4"),
+        ('backend = "opencv"\nsource = "2"', "2"),
+        ('backend = "opencv"\nsource = "/dev/video0"', "/dev/video0"),
+        ('backend = "opencv"\nsource = "rtsp://cam/1"', "rtsp://cam/1"),
+    ],
+)
+def test_film_or_folder_of_the_camera_starts_at_the_file_too(tmp_path, camera, expected):
+    file = tmp_path / "janus.toml"
+    file.write_text(f"[camera]\n{camera}\n")
+    assert read_config(file).camera.source == expected.format(site=tmp_path)
+
+
+def test_name_too_long_for_a_file_is_told_in_one_line():
+    with pytest.raises(ConfigError, match="cannot be reached"):
+        find_config(Path("x" * 5000))
 
 
 @pytest.mark.parametrize("content", [b"[camera", b"\xff\xfe", b"a = 1\na = 2\n"])

@@ -29,7 +29,7 @@ POLICY = Policy(
     window_s=2.0,
     deny_frames=6,
     visit_gap_s=1.5,
-    regrant_s=10.0,
+    repeat_s=30.0,
     model_id="m",
 )
 
@@ -100,12 +100,46 @@ def test_door_stays_shut_when_two_subjects_score_within_the_margin():
     assert Outcome.GRANT not in {each.outcome for each in decisions}
 
 
-def test_stranger_is_denied_after_enough_judged_frames_and_again_later():
+def test_stranger_is_denied_after_enough_judged_frames():
     decisions = play(*(seen(t / 10, {"ada": 0.2}) for t in range(12)))
     denied = [i for i, each in enumerate(decisions) if each.outcome is Outcome.DENY]
-    assert denied == [5, 11]
+    assert denied == [5]
     assert decisions[5].reason is Reason.NO_MATCH
     assert (decisions[5].score, decisions[5].frames) == (0.2, 6)
+
+
+def test_one_who_stays_is_denied_again_only_after_a_while():
+    """A poster in view must not fill the log."""
+    decisions = play(*(seen(t / 10, {"ada": 0.2}) for t in range(700)))
+    denied = [each.captured_at_s for each in decisions if each.outcome is Outcome.DENY]
+    assert denied == pytest.approx([0.5, 30.5, 60.5])
+
+
+def test_denied_person_is_still_let_in_once_enough_frames_agree():
+    decisions = play(
+        *(seen(t / 10, {"ada": 0.2}) for t in range(6)),
+        *(seen(t / 10, {"ada": 0.9}) for t in range(6, 9)),
+    )
+    assert decisions[-1].outcome is Outcome.GRANT
+
+
+@pytest.mark.parametrize(
+    ("scores", "reason"), [([0.1] * 4, Reason.NO_MATCH), ([0.9, 0.9, 0.1, 0.9], Reason.NO_MATCH)]
+)
+def test_visit_that_ends_undecided_is_denied_when_it_is_over(scores, reason):
+    decisions = play(*(seen(i / 10, {"ada": s}) for i, s in enumerate(scores)), seen(5.0))
+    assert (decisions[-1].outcome, decisions[-1].reason) == (Outcome.DENY, reason)
+    assert decisions[-1].captured_at_s == pytest.approx(0.3)
+
+
+def test_one_who_matched_too_slowly_and_left_is_denied_for_leaving():
+    decisions = play(*(seen(t * 1.2, {"ada": 0.9}) for t in range(4)), seen(9.0))
+    assert (decisions[-1].outcome, decisions[-1].reason) == (Outcome.DENY, Reason.LEFT)
+
+
+def test_glimpse_of_somebody_is_no_attempt():
+    decisions = play(seen(0.0, {"ada": 0.1}), seen(0.1, {"ada": 0.1}), seen(5.0))
+    assert decisions[-1].reason is Reason.NO_FACE
 
 
 def test_frames_that_contradict_each_other_never_open():
@@ -152,14 +186,20 @@ def test_only_the_largest_face_is_judged():
     assert decisions[-1].outcome is Outcome.DENY
 
 
-def test_one_visit_is_granted_once_until_the_person_waited_or_left():
-    state = VisitState()
-    granted = []
-    for i in range(160):
-        state, decision = step(state, seen(i / 10, {"ada": 0.9}), POLICY)
-        if decision.outcome is Outcome.GRANT:
-            granted.append(i)
-    assert granted == [2, 104]
+def test_one_who_stays_is_granted_again_only_after_a_while():
+    """Who chats in front of the door must not keep it open."""
+    decisions = play(*(seen(i / 10, {"ada": 0.9}) for i in range(700)))
+    granted = [each.captured_at_s for each in decisions if each.outcome is Outcome.GRANT]
+    assert granted == pytest.approx([0.2, 30.4, 60.6])
+
+
+def test_next_person_need_not_wait_until_the_first_has_left():
+    ada, bob = {"ada": 0.9, "bob": 0.1}, {"ada": 0.1, "bob": 0.9}
+    decisions = play(
+        *(seen(t / 10, ada) for t in range(10)), *(seen(t / 10, bob) for t in range(10, 14))
+    )
+    granted = [each.subject_id for each in decisions if each.outcome is Outcome.GRANT]
+    assert granted == ["ada", "bob"]
 
 
 def test_empty_gallery_never_opens_and_says_so():

@@ -13,13 +13,14 @@ import pytest
 from edge.errors import ConfigError
 from train import distil
 from train.errors import DataSetError
+from train.whitening import whitening
 
-PEOPLE, EACH, STRANGERS = 44, 2, 8
+PEOPLE, EACH, STRANGERS = 44, 2, 12
 
 
 @pytest.fixture(scope="module", name="pictures")
 def fixture_pictures(tmp_path_factory):
-    """44 people with two crops each and 8 strangers, as an archive with its index."""
+    """44 people with two crops each and 12 strangers, as an archive with its index."""
     directory, rng = tmp_path_factory.mktemp("faces"), np.random.default_rng(0)
     names = [f"person {at}" for at in range(PEOPLE) for _ in range(EACH)] + [""] * STRANGERS
     with (
@@ -33,6 +34,12 @@ def fixture_pictures(tmp_path_factory):
             archive.writestr(f"drawn/{at}.png", cv2.imencode(".png", crop)[1].tobytes())
             writer.writerow([f"drawn/{at}.png", "drawn", name, "0.9" if name else ""])
     return directory
+
+
+@pytest.fixture(autouse=True)
+def _few_held_strangers(monkeypatch):
+    """Of twelve strangers, eight are held out and four fitted on."""
+    monkeypatch.setattr(distil, "_HELD_STRANGERS", 8)
 
 
 @pytest.fixture(name="calls")
@@ -140,24 +147,22 @@ def test_file_that_is_no_network_is_refused(teacher):
 
 def test_whitening_shrinks_what_varies_within_people_most():
     """One dimension tells people apart, another only pictures: the second loses its weight."""
-    from train.student import whitening
-
     rng = np.random.default_rng(0)
     subjects = np.repeat(np.arange(20), 10)
     apart = np.array([rng.normal(0, 3, 20)[subjects], rng.normal(0, 3, 200)]).T
     embeddings = (apart + rng.normal(0, 0.1, (200, 2))).astype(np.float32)
-    mean, matrix = whitening(embeddings, subjects, 0.0)
-    assert mean == pytest.approx(embeddings.mean(axis=0))
-    spread = ((embeddings - mean) @ matrix).std(axis=0)
-    assert spread[0] > 10 * spread[1]
+    crowd = rng.normal(2, 1, (50, 2)).astype(np.float32)
+    mean, matrix = whitening(embeddings, subjects, crowd, 0.0)
+    assert mean == pytest.approx(crowd.mean(axis=0))
+    before, after = embeddings.std(axis=0), ((embeddings - mean) @ matrix).std(axis=0)
+    assert after[0] / after[1] > 1.3 * before[0] / before[1]
 
 
 def test_whitening_of_plain_spread_keeps_directions():
     """With a share of one, only the mean and the scale change."""
-    from train.student import whitening
-
     rng = np.random.default_rng(1)
-    _, matrix = whitening(rng.normal(size=(60, 3)).astype(np.float32), np.arange(60) % 6, 1.0)
+    drawn = rng.normal(size=(60, 3)).astype(np.float32)
+    _, matrix = whitening(drawn, np.arange(60) % 6, drawn, 1.0)
     assert matrix == pytest.approx(np.eye(3) * matrix[0, 0], abs=1e-5)
 
 
