@@ -5,8 +5,9 @@ begins with the first face and ends when no face was seen for `visit_gap_s`. Wit
 the largest face is judged; frames with a flaw are passed over. The door grants when `agree_frames`
 judged frames in a row, inside `window_s`, name one subject who leads every other by `margin`.
 It denies after `deny_frames` judged frames, or when the visit ends, if enough frames were judged to
-have granted. Within one visit the same subject is granted, and anybody denied, once in `repeat_s`:
-who chats in front of the door neither keeps it open nor fills the log.
+have granted. Within one visit the same subject is granted, and anybody denied, once in `repeat_s`,
+and nobody is denied just after a grant, when people turn to the door: who chats in front of it
+neither keeps it open nor fills the log.
 """
 
 from __future__ import annotations
@@ -65,9 +66,9 @@ def step(
     if now_s <= state.last_frame_s:
         return VisitState(last_frame_s=now_s), _wait(Reason.STALE_FRAME, observation, policy)
     if now_s - state.last_face_s > policy.visit_gap_s:
-        votes, state = state.votes, VisitState(last_frame_s=now_s)
-        if len(votes) >= policy.agree_frames:
-            return state, _denial(votes, policy)
+        over, state = state, VisitState(last_frame_s=now_s)
+        if len(over.votes) >= policy.agree_frames and over.granted_to is None:
+            return state, _denial(over.votes, policy)
     if not observation.faces:
         return replace(state, last_frame_s=now_s), _wait(Reason.NO_FACE, observation, policy)
 
@@ -84,7 +85,7 @@ def step(
     if agreeing >= policy.agree_frames:
         state = replace(state, votes=(), granted_to=vote.subject_id, granted_at_s=now_s)
         return state, _decision(Outcome.GRANT, Reason.MATCH, vote, agreeing, policy)
-    may_deny = now_s - state.denied_at_s >= policy.repeat_s
+    may_deny = now_s - max(state.denied_at_s, state.granted_at_s) >= policy.repeat_s
     if len(state.votes) >= policy.deny_frames and may_deny:
         return replace(state, votes=(), denied_at_s=now_s), _denial(state.votes, policy)
     return state, _decision(Outcome.WAIT, vote.reason, vote, agreeing, policy)

@@ -29,6 +29,7 @@ SUFFIXES = frozenset(
 )
 
 _MOST_BYTES = 128 * 2**20  # 50 megapixels are about 25 MB as JPEG, 150 MB as raw bytes
+_MOST_JPEG_PIXELS = 8_000_000  # decoded whole
 _MEGA = 1e6
 _BYTE_WHITE, _WORD_WHITE = 255, 65535
 _BACKGROUND = 128
@@ -54,7 +55,7 @@ def read_picture(path: Path, *, most_pixels: int = MOST_PIXELS) -> PixelArray:
     except ValueError as exc:
         raise PictureError(f"{path} {exc}") from exc
     _check_header(path, header, most_pixels)
-    pixels = _decode(path, encoded)
+    pixels = _decode(path, encoded, header)
     return _upright(_to_rgb(path, pixels, header), header.orientation)
 
 
@@ -130,11 +131,18 @@ def _check_header(path: Path, header: PictureHeader, most_pixels: int) -> None:
         )
 
 
-def _decode(path: Path, encoded: bytes) -> MatLike:
-    """Decode as stored: OpenCV's other modes drop alpha or cut 16-bit values."""
+def _decode(path: Path, encoded: bytes, header: PictureHeader) -> MatLike:
+    """Decode as stored: OpenCV's other modes drop alpha or cut 16-bit values.
+
+    A JPEG of a phone's size is decoded at half its width, which JPEG does at once: on a Pi, memory
+    is short, and a face keeps pixels enough.
+    """
+    as_stored = cv2.IMREAD_UNCHANGED
+    if header.kind == "JPEG" and header.width_px * header.height_px > _MOST_JPEG_PIXELS:
+        as_stored = cv2.IMREAD_REDUCED_COLOR_2 | cv2.IMREAD_IGNORE_ORIENTATION
     quiet_opencv()
     try:
-        pixels = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_UNCHANGED)
+        pixels = cv2.imdecode(np.frombuffer(encoded, np.uint8), as_stored)
     except cv2.error as exc:
         raise PictureError(f"{path} cannot be decoded: {exc.err}; save it as JPEG or PNG") from exc
     # Decoding from memory, OpenCV gives nothing for a file cut short; from a file it fills in grey.

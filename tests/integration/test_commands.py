@@ -26,7 +26,8 @@ def test_enrolled_person_opens_the_door_and_the_audit_remembers(site, tmp_path):
     assert (done.returncode, done.stderr) == (0, "")
     done = janus("run", config=site)
     assert done.returncode == 0, done.stderr
-    assert "GRANT Eileen" in done.stderr
+    assert "GRANT" in done.stderr
+    assert "Eileen" not in done.stderr  # the service's log holds ids, so that it can be kept
     events = [
         json.loads(line)
         for line in janus("events", "--json", config=site).stdout.split("\n")
@@ -111,20 +112,84 @@ def test_second_name_for_an_enrolled_face_is_refused_unless_told_otherwise(site,
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize("after_s", [0.3, 1.0, 2.5])
+@pytest.mark.parametrize("after_s", [0.1, 0.5, 1.0, 2.5])
 def test_signal_at_any_moment_ends_in_time_with_the_stores_intact(site, tmp_path, number, after_s):
+    assert janus("run", config=site).returncode == 0  # so that there is an audit to harm
     frames(tmp_path / "frames", 300)
-    child = subprocess.Popen(
-        [sys.executable, "-m", "edge", "run", "--config", str(site)], stderr=subprocess.PIPE
-    )
-    time.sleep(after_s)
-    child.send_signal(number)
-    began_s = time.monotonic()
-    child.communicate(timeout=10)
+    with subprocess.Popen(
+        [sys.executable, "-m", "edge", "run", "--config", str(site)],
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as child:
+        time.sleep(after_s)
+        child.send_signal(number)
+        began_s = time.monotonic()
+        _, said = child.communicate(timeout=10)
     assert time.monotonic() - began_s < 4
-    assert child.returncode in (0, 130, -signal.SIGTERM, -signal.SIGINT)
-    assert janus("events", "--verify", config=site).returncode in (0, 4)
+    # Before the handlers stand, Python's own way of ending.
+    assert child.returncode in (0, 130, -number)
+    assert after_s < 2 or child.returncode == (0 if number == signal.SIGTERM else 130)
+    assert "Traceback" not in said or after_s < 0.5
+    assert janus("events", "--verify", config=site).returncode == 0
     assert janus("check", config=site).returncode == 0
+
+
+def test_signal_during_a_pulse_locks_the_strike(site, tmp_path):
+    """gpiozero's mock pins tell their levels to a program of the test's own."""
+    assert janus("enrol", "Eileen", portrait(tmp_path / "photo.png"), config=site).returncode == 0
+    frames(tmp_path / "frames", 300)
+    program = f"""
+import os, signal, sys
+from pathlib import Path
+from edge import service
+from edge.config import read_config
+from edge.relay import GpioRelay
+lock, release = GpioRelay.lock, GpioRelay.release
+def released(self, duration_s):
+    release(self, duration_s)
+    print("released", self._device.pin.state, flush=True)
+    os.kill(os.getpid(), signal.SIGTERM)
+def locked(self):
+    lock(self)
+    print("locked", self._device.pin.state if not self._closed else 0, flush=True)
+GpioRelay.release, GpioRelay.lock = released, locked
+service.serve(read_config(Path({str(site)!r})))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[0].startswith("released")
+    assert done.stdout.splitlines()[0].endswith(("1", "True"))
+    assert done.stdout.splitlines()[-1].endswith(("0", "False"))
+
+
+def test_second_door_and_the_check_beside_a_running_one(site, tmp_path):
+    frames(tmp_path / "frames", 300)
+    with subprocess.Popen(
+        [sys.executable, "-m", "edge", "run", "--config", str(site)],
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as child:
+        for line in child.stderr:
+            if "first frame" in line:
+                break
+        second, check = janus("run", config=site), janus("check", config=site)
+        child.terminate()
+        child.communicate(timeout=10)
+    assert (second.returncode, "already running" in second.stderr) == (5, True)
+    assert check.returncode == 0
+    assert check.stdout.count("in the hands of the running door") == 2
+
+
+def test_large_photos_are_replayed_in_the_same_memory(site, tmp_path):
+    """A phone's 12 megapixels are no camera's frame: they are shrunk, not refused."""
+    folder = tmp_path / "people" / "Eileen"
+    folder.mkdir(parents=True)
+    small = cv2.imread(str(portrait(tmp_path / "p.png")))
+    for name in "abc":
+        picture(folder / f"{name}.jpg", cv2.resize(small, (4000, 3000)))
+    code, resident_mib, said = measured("replay", folder.parent, "--enrol", "Eileen", "--quiet")
+    assert code == 0, said
+    assert resident_mib <= 200
 
 
 def test_first_frame_within_two_seconds_and_without_the_workstation(site):
@@ -148,30 +213,35 @@ def test_first_frame_within_two_seconds_and_without_the_workstation(site):
     assert min(took_s) <= 2.0
 
 
+def measured(*words):
+    """Run the program; return its exit code, peak resident memory in MiB, and what it said."""
+    program = """
+import resource, subprocess, sys
+code = subprocess.call([sys.executable, "-m", "edge", *sys.argv[1:]])
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024)
+sys.exit(code)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program, *map(str, words)], capture_output=True, text=True
+    )
+    return done.returncode, int(done.stdout.splitlines()[-1]), done.stderr
+
+
 def test_replay_is_deterministic_and_stays_small(site, tmp_path):
     folder = tmp_path / "people"
     frames(folder / "Eileen", 12)
     reports = []
     for name in ("a.json", "b.json"):
-        done = subprocess.run(
-            [
-                sys.executable, "-c",
-                "import resource, subprocess, sys\n"
-                "code = subprocess.call([sys.executable, '-m', 'edge', *sys.argv[1:]])\n"
-                "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)\n"
-                "sys.exit(code)",
-                "replay", str(folder), "--enrol", "Eileen", "--report", str(tmp_path / name),
-                "--quiet",
-            ],
-            capture_output=True, text=True,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-        assert int(done.stdout.splitlines()[-1]) / 1024 <= 200  # MiB of resident memory
+        code, resident_mib, said = measured(
+            "replay", folder, "--enrol", "Eileen", "--report", tmp_path / name, "--quiet"
+        )
+        assert code == 0, said
+        assert resident_mib <= 200
         reports.append((tmp_path / name).read_text())
     assert reports[0] == reports[1]
     facts = json.loads(reports[0])
     assert facts["fnir"] == {"count": 0, "of": 11, "interval": facts["fnir"]["interval"]}
-    assert facts["granted_as"] == {"Eileen": ["Eileen"]}
+    assert facts["granted_as"] == {"eileen": ["eileen"]}
 
 
 def test_replay_of_the_att_faces_states_fpir_and_fnir_with_counts(shared_data, tmp_path):

@@ -193,6 +193,15 @@ def test_one_who_stays_is_granted_again_only_after_a_while():
     assert granted == pytest.approx([0.2, 30.4, 60.6])
 
 
+def test_one_who_turns_away_after_a_grant_is_not_denied():
+    decisions = play(
+        *(seen(t / 10, {"ada": 0.9}) for t in range(3)),
+        *(seen(t / 10, {"ada": 0.1}) for t in range(3, 20)),
+        seen(9.0),
+    )
+    assert [each.outcome for each in decisions].count(Outcome.DENY) == 0
+
+
 def test_next_person_need_not_wait_until_the_first_has_left():
     ada, bob = {"ada": 0.9, "bob": 0.1}, {"ada": 0.1, "bob": 0.9}
     decisions = play(
