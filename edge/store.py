@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from edge.errors import GalleryError
 
 # Longer than any transaction of ours on a slow SD card, shorter than a visitor's patience.
 BUSY_S = 5.0
+_RETRY_S = 0.02
 
 _PRAGMAS = (
     "PRAGMA journal_mode = WAL",
@@ -137,16 +139,39 @@ class Database:
         """Refuse what is not ours before anything is written, then bring the schema up to date."""
         # A tampered text must reach the check that names it, not stop the reading of it.
         self._connection.text_factory = lambda raw: raw.decode("utf-8", "replace")
-        version = self._version()
+        with self._transaction("BEGIN"):
+            version = self._version()
         if version == 0 and not create:
             raise self.absent()
-        for pragma in _PRAGMAS:
-            self._connection.execute(pragma)
+        self._set_pragmas()
         if version < len(self._layout.migrations):
             self._migrate()
 
+    def _set_pragmas(self) -> None:
+        """Set up the connection; several programs may be beginning the store at once.
+
+        SQLite does not wait for another program's lock while it changes the journal's mode,
+        whatever the busy timeout (sqlite.org/wal.html, "Sometimes queries return SQLITE_BUSY").
+        """
+        deadline_s = time.monotonic() + self._busy_s
+        while True:
+            try:
+                for pragma in _PRAGMAS:
+                    self._connection.execute(pragma)
+            except sqlite3.OperationalError as exc:
+                code = getattr(exc, "sqlite_errorcode", 0) & 0xFF
+                if code not in _LOCKED or time.monotonic() > deadline_s:
+                    raise
+                time.sleep(_RETRY_S)
+            else:
+                return
+
     def _version(self) -> int:
-        """Return the schema's version, 0 for an empty file."""
+        """Return the schema's version, 0 for an empty file.
+
+        Within a transaction: of a store that another program is just beginning, this sees all or
+        nothing, and does not take it for a stranger's.
+        """
         (application_id,) = self._connection.execute("PRAGMA application_id").fetchone()
         (version,) = self._connection.execute("PRAGMA user_version").fetchone()
         (tables,) = self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
