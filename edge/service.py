@@ -79,31 +79,42 @@ def serve(config: DoorConfig) -> None:
         DoorError: from whichever stage failed.
         SystemExit: with 0 on SIGTERM and SIGHUP, 130 on SIGINT, 131 on SIGQUIT.
     """
+    asked: list[int] = []
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        """Leave through every `finally`; a second signal must not interrupt the way out.
+
+        Nothing is written here: whoever reads standard error may have stopped reading.
+        """
+        for each in _SIGNALS:
+            signal.signal(each, signal.SIG_IGN)
+        asked.append(0 if number in (signal.SIGTERM, signal.SIGHUP) else 128 + number)
+        raise SystemExit(asked[0])
+
     for number in _SIGNALS:
-        signal.signal(number, _stop)
-    with sole_door(config.store.audit.parent), open_door(config) as door:
-        door.audit.note("start", model_id=door.embedder.model_id)
-        try:
-            watch(door, on_step=Reporter())
-        except DoorError as exc:
-            _note_quietly(door.audit, "error", error=type(exc).__name__)
-            raise
-        finally:
-            _note_quietly(door.audit, "stop")
+        signal.signal(number, stop)
+    try:
+        with sole_door(config.store.audit.parent), open_door(config) as door:
+            _run(door)
+    except (DoorError, ImportError, SystemError):
+        # Foreign code that is interrupted while it loads reports a failure of its own instead.
+        if asked:
+            raise SystemExit(asked[0]) from None
+        raise
+
+
+def _run(door: Door) -> None:
+    door.audit.note("start", model_id=door.embedder.model_id)
+    try:
+        watch(door, on_step=Reporter())
+    except DoorError as exc:
+        _note_quietly(door.audit, "error", error=type(exc).__name__)
+        raise
+    finally:
+        _note_quietly(door.audit, "stop")
 
 
 _SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT)
-
-
-def _stop(number: int, _frame: FrameType | None) -> None:
-    """Leave through every `finally`; a second signal must not interrupt the way out.
-
-    Nothing is written here: whoever reads standard error may have stopped reading.
-    """
-    for each in _SIGNALS:
-        signal.signal(each, signal.SIG_IGN)
-    asked_to_stop = number in (signal.SIGTERM, signal.SIGHUP)
-    raise SystemExit(0 if asked_to_stop else 128 + number)
 
 
 def _note_quietly(audit: Audit, kind: str, **facts: str) -> None:

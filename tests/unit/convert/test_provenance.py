@@ -60,13 +60,23 @@ def test_encoder_without_a_run_is_of_an_unknown_recipe(tmp_path):
         assert unfitted(run, FORTY) == (None, "everybody in it")
 
 
-def test_facts_of_a_run_fit_a_manifest(tmp_path):
+def test_facts_of_a_run_fit_a_manifest_and_name_nobody(tmp_path):
     run = run_with(tmp_path, validated=6, held_out=FORTY[30:])
     facts = run.facts()
     assert facts["recipe"] == "att"
     assert facts["settings"]["tested"] == 10
     assert facts["encoder_keras_sha256"].startswith("9a129038")
-    assert json.loads(json.dumps(facts)) == facts | {"metrics": {"held_out": list(FORTY[30:])}}
+    assert json.loads(json.dumps(facts)) == facts
+    assert not any(name in json.dumps(facts["metrics"]) for name in FORTY[30:])
+
+
+def test_people_whom_the_run_lists_as_validated_are_taken(tmp_path):
+    (tmp_path / "encoder.keras").write_bytes(b"weights")
+    (tmp_path / "metrics.json").write_text(json.dumps({"validated": ["ada", "fairface/7.webp"]}))
+    subjects = ("celeba/ada", "celeba/eve", "fairface/7.webp", "fairface/8.webp")
+    wanted, note = unfitted(read_run(tmp_path), subjects)
+    assert wanted == ("celeba/ada", "fairface/7.webp")
+    assert "validated on" in note
 
 
 @pytest.mark.parametrize("written", ["{", "[1]"])
