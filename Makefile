@@ -4,13 +4,17 @@ PYTHON ?= $(shell for p in python3.11 python3.13 python3; do \
 	$$p -c 'import venv, ensurepip' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 
-.PHONY: demo test check clean
+.PHONY: demo test test-slow check clean
 
 demo: .venv/.demo-installed
 	$(BIN)/janus demo --out demo-out
 
 test: .venv/.test-installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not slow"
+
+# The rest, such as the whole demo and kill -9; .ci/run calls both.
+test-slow: .venv/.test-installed
+	$(BIN)/python -m pytest -m slow
 
 check: .venv/.test-installed
 	PATH="$(CURDIR)/$(BIN):$$PATH" scripts/check
