@@ -14,9 +14,9 @@ import numpy as np
 
 from edge.picture import read_picture
 from edge.vocabulary import FloatArray, PixelArray
-from train.scenes import LANDMARKS, read_scenes
+from train.eyes.scenes import LANDMARKS, read_scenes
 
-# Every sixteenth crop is left out of training (train/eyes.py).
+# Every sixteenth crop is left out of training (train/eyes/fitting.py).
 HELD_OUT = 16
 # scikit-image's and scikit-learn's pictures without a face, by eye; training uses the first.
 PHOTOS_SEEN = [

@@ -29,9 +29,9 @@ from edge.eyes_bundle import (
 from edge.manifest import MANIFEST_FILE
 from edge.tflite import Network, dequantize, open_network
 from edge.vocabulary import FloatArray, PixelArray
-from train.composites import Composer
-from train.eyes_targets import Cropper
-from train.material import Material, read_material
+from train.eyes.composites import Composer
+from train.eyes.material import Material, read_material
+from train.eyes.targets import Cropper
 
 FINDER_KERAS, REFINER_KERAS = "finder.keras", "refiner.keras"
 # Of the finder's input: a 640x480 frame is halved, and whole photos up to 352 px keep their size.

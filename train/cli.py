@@ -86,7 +86,7 @@ def _train_door(arguments: Namespace) -> int:
         raise ConfigError("--recipe door learns from another encoder; name it: --teacher FILE.onnx")
     if arguments.settings or arguments.frames or arguments.enrol:
         raise ConfigError("--set, --frames and --enrol are for the other recipes, not for door")
-    from train.distil import run_door  # noqa: PLC0415 - it imports TensorFlow when it runs
+    from train.door.distil import run_door  # noqa: PLC0415 - it imports TensorFlow when it runs
 
     run_door(
         arguments.pictures,
@@ -105,7 +105,7 @@ def _train_eyes(arguments: Namespace) -> int:
             "--set, --frames, --enrol and --teacher are for the other recipes, not for "
             f"{arguments.recipe}"
         )
-    from train.eyes import run_eyes, run_landmarks  # noqa: PLC0415 - they import TensorFlow
+    from train.eyes.fitting import run_eyes, run_landmarks  # noqa: PLC0415 - they import TensorFlow
 
     run = {"eyes": run_eyes, "landmarks": run_landmarks}[arguments.recipe]
     made = run(

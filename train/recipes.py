@@ -198,7 +198,7 @@ MNIST = Recipe(
 )
 
 DOOR = "door"
-"""Not a recipe of this file: `train.distil` fits the door's own encoder from a teacher."""
+"""Not a recipe of this file: `train.door.distil` fits the door's own encoder from a teacher."""
 
 RECIPES: dict[str, Recipe] = {
     each.name: each for each in (ATT, ATT_PLUS, OLIVETTI, AVENGERS, AVENGERS_TRIPLET, MNIST)

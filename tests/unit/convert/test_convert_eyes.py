@@ -9,7 +9,7 @@ from edge.errors import BundleError
 from edge.eyes import REFINER_TEMPLATE, EyesDetector
 from edge.eyes_bundle import read_eyes
 from edge.tflite import open_network
-from train.material import Material, Photo
+from train.eyes.material import Material, Photo
 
 pytestmark = [pytest.mark.tf, pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 pytest.importorskip("tensorflow")
@@ -19,7 +19,7 @@ pytest.importorskip("tensorflow")
 def run(monkeypatch, tmp_path):
     """A run of two networks as they are before training, and noise to convert them with."""
     from convert import eyes
-    from train.eyes_model import build_finder, build_refiner
+    from train.eyes.model import build_finder, build_refiner
 
     rng = np.random.default_rng(0)
     template = ((REFINER_TEMPLATE - 32) * 2 + 72).astype(np.float32)

@@ -11,14 +11,14 @@ pytestmark = pytest.mark.tf
 @pytest.fixture(scope="module", name="small")
 def fixture_small():
     """An encoder of the same structure that is built in a moment."""
-    from train.backbones import residual_encoder
+    from train.door.backbones import residual_encoder
 
     return residual_encoder(32, 8, stem_channels=4, stages=((6, "b"), (8, "n")), head_channels=8)
 
 
 def test_default_encoder_keeps_to_its_budget():
     """At most 1.5 M parameters and 250 M multiply-adds at the door's size."""
-    from train.backbones import multiply_adds, residual_encoder
+    from train.door.backbones import multiply_adds, residual_encoder
 
     encoder = residual_encoder()
     assert encoder.input_shape == (None, CROP_SIZE_PX, CROP_SIZE_PX, 3)
@@ -31,7 +31,7 @@ def test_multiply_adds_of_one_convolution_are_counted():
     """4x4 places, 3x3 kernel, 3 to 5 channels; then a dense layer of 80 to 2."""
     import keras
 
-    from train.backbones import multiply_adds
+    from train.door.backbones import multiply_adds
 
     layers = keras.layers
     net = keras.Sequential(
@@ -42,7 +42,7 @@ def test_multiply_adds_of_one_convolution_are_counted():
 
 def test_encoder_for_smaller_crops_is_given_the_doors_crop(small):
     """Shrinking happens inside: black, grey and white stay what they are."""
-    from train.backbones import at_door
+    from train.door.backbones import at_door
 
     door = at_door(small)
     assert door.input_shape == (None, CROP_SIZE_PX, CROP_SIZE_PX, 3)
@@ -54,7 +54,7 @@ def test_encoder_for_smaller_crops_is_given_the_doors_crop(small):
 
 def test_encoder_of_the_doors_size_is_left_alone():
     """Nothing to shrink."""
-    from train.backbones import at_door, residual_encoder
+    from train.door.backbones import at_door, residual_encoder
 
     encoder = residual_encoder(
         CROP_SIZE_PX, 4, stem_channels=2, stages=((2, "b"),), head_channels=2
@@ -64,7 +64,7 @@ def test_encoder_of_the_doors_size_is_left_alone():
 
 def test_resized_weights_keep_what_a_flat_face_gives(small):
     """Only the global kernel changes shape, and its sum over the face stays nearly the same."""
-    from train.backbones import residual_encoder, resized_weights
+    from train.door.backbones import residual_encoder, resized_weights
 
     larger = residual_encoder(64, 8, stem_channels=4, stages=((6, "b"), (8, "n")), head_channels=8)
     held = [np.array(each) for each in small.weights]
@@ -80,7 +80,7 @@ def test_resized_weights_keep_what_a_flat_face_gives(small):
 
 def test_fused_encoder_gives_the_same_and_learns_the_same_statistics(small):
     """The fast kernel is only another way to compute it."""
-    from train.backbones import residual_encoder
+    from train.door.backbones import residual_encoder
 
     shape = {"stem_channels": 4, "stages": ((6, "b"), (8, "n")), "head_channels": 8}
     fused = residual_encoder(32, 8, fused=True, **shape)
@@ -99,7 +99,7 @@ def test_folded_encoder_gives_the_moved_and_turned_embedding(small):
     """The same network, other numbers in its last two layers."""
     import keras
 
-    from train.backbones import fold
+    from train.door.backbones import fold
 
     rng = np.random.default_rng(4)
     faces = rng.uniform(0, 255, (3, 32, 32, 3)).astype(np.float32)

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from edge.errors import ConfigError
-from train import distil
+from train.door import distil
+from train.door.whitening import whitening
 from train.errors import DataSetError
-from train.whitening import whitening
 
 PEOPLE, EACH, STRANGERS = 44, 2, 12
 
@@ -173,8 +173,8 @@ def test_run_goes_on_where_it_stopped(pictures, tmp_path, teacher, monkeypatch):
     """Two sizes of picture, a stop between, an encoder for the door's crop at the end."""
     import keras
 
-    from train import student
-    from train.student import Schedule
+    from train.door import student
+    from train.door.student import Schedule
 
     small = partial(student.residual_encoder, stem_channels=2, stages=((4, "n"),), head_channels=4)
     monkeypatch.setattr(student, "residual_encoder", small)

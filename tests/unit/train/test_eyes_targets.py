@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from edge.eyes import OFFSET_UNIT, REFINER_TEMPLATE, STRIDES
-from train.composites import Composer, Picture
-from train.eyes_targets import Crop, Cropper, grid_targets
-from train.material import MIRRORED, Material, Photo, mask_of
-from train.mining import mine
-from train.warping import edges, size_of
+from train.eyes.composites import Composer, Picture
+from train.eyes.material import MIRRORED, Material, Photo, mask_of
+from train.eyes.mining import mine
+from train.eyes.targets import Crop, Cropper, grid_targets
+from train.eyes.warping import edges, size_of
 
 SIDE = 128
 

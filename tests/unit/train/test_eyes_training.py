@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from edge.eyes import REFINER_TEMPLATE
-from train import eyes
 from train.errors import DivergedError
-from train.material import Material, Photo
+from train.eyes import fitting as eyes
+from train.eyes.material import Material, Photo
 
 pytestmark = [pytest.mark.tf, pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 pytest.importorskip("tensorflow")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from train.jitter import MARGIN_PX, WIDE_SIZE_PX, disturb, moved, without_black_corners
+from train.door.jitter import MARGIN_PX, WIDE_SIZE_PX, disturb, moved, without_black_corners
 
 
 def face(seed=0):

@@ -1,7 +1,7 @@
 """Teach the door's encoder what a larger face encoder says of the same crops.
 
 Once: crops are decoded, and the teacher's embedding of each (mean of the crop and its mirror image)
-is kept; a run that was stopped makes what is missing. Then `train.student` fits the encoder.
+is kept; a run that was stopped makes what is missing. Then `train.door.student` fits the encoder.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from tqdm import tqdm
 from edge.errors import ConfigError
 from edge.vocabulary import CROP_SIZE_PX, FloatArray, PixelArray
 from train.datasets import LEAST_TYPICAL
+from train.door.jitter import MARGIN_PX, WIDE_SIZE_PX
+from train.door.student import Held, Lesson, Schedule, fit_student
 from train.errors import DataSetError
-from train.jitter import MARGIN_PX, WIDE_SIZE_PX
 from train.metrics import IntArray, unit_rows
-from train.student import Held, Lesson, Schedule, fit_student
 
 _CORE = slice(MARGIN_PX, MARGIN_PX + CROP_SIZE_PX)
 _HELD_SUBJECTS, _HELD_STRANGERS, _HELD_EACH = 40, 1000, 20

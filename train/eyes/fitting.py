@@ -20,14 +20,14 @@ from typing import Any
 import numpy as np
 
 from edge.vocabulary import FloatArray, PixelArray
-from train.composites import Composer
 from train.errors import DivergedError
-from train.eyes_losses import finder_loss, refiner_loss
-from train.eyes_model import build_finder, build_refiner
-from train.eyes_targets import Crop, Cropper, GridTarget, grid_targets
-from train.material import read_material
-from train.mining import mine
-from train.warping import chance
+from train.eyes.composites import Composer
+from train.eyes.losses import finder_loss, refiner_loss
+from train.eyes.material import read_material
+from train.eyes.mining import mine
+from train.eyes.model import build_finder, build_refiner
+from train.eyes.targets import Crop, Cropper, GridTarget, grid_targets
+from train.eyes.warping import chance
 
 _LOG = logging.getLogger("janus.train")
 _PEAK_RATE, _LAST_RATE = 3e-3, 1e-5

@@ -25,11 +25,11 @@ from tqdm import tqdm
 
 from edge.errors import ConfigError
 from edge.vocabulary import CROP_SIZE_PX, FloatArray, PixelArray
-from train.backbones import at_door, fold, residual_encoder, resized_weights
+from train.door.backbones import at_door, fold, residual_encoder, resized_weights
+from train.door.jitter import MARGIN_PX, disturb
+from train.door.whitening import whitening
 from train.errors import DivergedError, TooFewComparisonsError
-from train.jitter import MARGIN_PX, disturb
 from train.metrics import IntArray, compare_all, tar_at_fmr, unit_rows
-from train.whitening import whitening
 
 _CHECKPOINT_S, _MEASURE_S = 120.0, 600.0
 _LONGEST_STEP_S = 10.0  # a machine that slept has not trained

@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from edge.vocabulary import FloatArray, PixelArray
 from train.errors import DataSetError
-from train.scenes import LANDMARKS, read_scenes
+from train.eyes.scenes import LANDMARKS, read_scenes
 
 CROP_SIDE_PX = 144
 HELD_OUT = 16

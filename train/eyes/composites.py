@@ -10,9 +10,9 @@ import numpy as np
 from edge.eyes import PADDING_GREY
 from edge.geometry import similarity
 from edge.vocabulary import FloatArray, PixelArray
-from train.lighting import light, occlude
-from train.material import CROP_SIDE_PX, Face, Material
-from train.warping import (
+from train.eyes.lighting import light, occlude
+from train.eyes.material import CROP_SIDE_PX, Face, Material
+from train.eyes.warping import (
     Edges,
     Points,
     carried,

@@ -7,7 +7,7 @@ import numpy as np
 
 from edge.eyes import PADDING_GREY
 from edge.vocabulary import FloatArray, PixelArray
-from train.warping import Points, chance, size_of
+from train.eyes.warping import Points, chance, size_of
 
 _BLURS, _BLUR_SHARES = ("none", "enlarged", "defocus", "motion"), (0.72, 0.12, 0.1, 0.06)
 

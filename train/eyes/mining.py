@@ -11,8 +11,8 @@ from tqdm import tqdm
 from edge.eyes import REFINER_SIDE_PX, REFINER_TEMPLATE, STRIDES, faces_of
 from edge.geometry import similarity, warp
 from edge.vocabulary import PixelArray
-from train.material import Material
-from train.warping import Points, log_uniform, size_of
+from train.eyes.material import Material
+from train.eyes.warping import Points, log_uniform, size_of
 
 _LEAST_SCORE = 0.15
 _MOST_OF_PICTURE = 10
@@ -24,7 +24,7 @@ def mine(finder: Any, material: Material, rng: np.random.Generator) -> tuple[Pix
     """Return (64, 64) crops of *material* that *finder* takes for faces.
 
     Args:
-        finder: the float network, (1, H, W, 1) → outputs of `train.eyes_model.build_finder`.
+        finder: the float network, (1, H, W, 1) → outputs of `train.eyes.model.build_finder`.
         material: its whole photos and pictures without a face.
         rng: sizes and parts of the latter, and how far each crop is moved.
     """

@@ -18,10 +18,19 @@ from edge.eyes import (
 )
 from edge.geometry import similarity
 from edge.vocabulary import FloatArray, PixelArray
-from train.composites import Composer, Picture
-from train.lighting import light, occlude
-from train.material import MIRRORED, Material
-from train.warping import Points, carried, chance, log_uniform, roll, sampled, size_of, transform
+from train.eyes.composites import Composer, Picture
+from train.eyes.lighting import light, occlude
+from train.eyes.material import MIRRORED, Material
+from train.eyes.warping import (
+    Points,
+    carried,
+    chance,
+    log_uniform,
+    roll,
+    sampled,
+    size_of,
+    transform,
+)
 
 # Face sizes (root of the box's area, input pixels) that each grid answers for; they overlap, so
 # that no size falls between two. Up to half as large again outside of them is nobody's fault.
@@ -132,7 +141,7 @@ class Cropper:
         rng = self._rng
         mask = None
         photo = self._material.photo(rng)
-        sure = np.flatnonzero(photo.scores > 0.7)  # noqa: PLR2004 - as train.composites
+        sure = np.flatnonzero(photo.scores > 0.7)  # noqa: PLR2004 - as train.eyes.composites
         if len(sure) and chance(rng, 0.27):
             grey, landmarks = photo.grey, photo.landmarks[int(rng.choice(sure))]
         else:

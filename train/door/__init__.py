@@ -1,0 +1,1 @@
+"""The door's encoder: a small network taught by a larger one what two faces have in common."""
