@@ -21,15 +21,15 @@ from typing import Any
 import numpy as np
 
 from edge.vocabulary import FloatArray, PixelArray
-from train.datasets import read_att
-from train.feed import draw_pairs, feed_of
-from train.fit import Watch, fit, seed_everything
-from train.framing import Crops, frame
-from train.losses import contrastive, make_objective
-from train.model import build, embed, shrink
-from train.protocols import pair_distances
+from train.data.datasets import read_att
+from train.data.framing import Crops, frame
+from train.data.sampling import Pairs, split_pairs
+from train.fitting.feed import draw_pairs, feed_of
+from train.fitting.fit import Watch, fit, seed_everything
+from train.fitting.losses import contrastive, make_objective
+from train.fitting.model import build, embed, shrink
+from train.fitting.protocols import pair_distances
 from train.recipes import Recipe, resolve
-from train.sampling import Pairs, split_pairs
 
 
 def articles_way(pictures: FloatArray, pairs: tuple[Pairs, ...], epochs: int, batch: int) -> float:
@@ -108,7 +108,7 @@ def main() -> None:
     recipe = resolve("att", [f"epochs={sys.argv[2]}"] if len(sys.argv) > 2 else [])
     crops = frame(read_att(Path(sys.argv[1])), recipe.own_frames)
     stem, _ = build(recipe.encoder, ())
-    pictures = shrink(stem, crops.pixels)
+    pictures = shrink(stem, crops)
     scaled = (pictures / 255).astype(np.float32)
     pairs = split_pairs(draw_pairs(recipe, crops.numbers), seed=recipe.seed)
     theirs = timed(lambda: articles_way(scaled, pairs, recipe.epochs, recipe.batch))

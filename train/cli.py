@@ -7,7 +7,8 @@ from pathlib import Path
 
 from edge.command import Command
 from edge.errors import ConfigError
-from train.readers import READERS
+from train.fitting.strategy import STRATEGIES, open_team
+from train.measuring.evaluate_command import add_detector, detector_of, evaluate, evaluate_arguments
 from train.recipes import DOOR, RECIPES, resolve
 
 _NEEDS = ("tensorflow", "keras")
@@ -17,7 +18,17 @@ _EYES = {"eyes": 60.0, "landmarks": 25.0}
 
 def _train_arguments(parser: ArgumentParser) -> None:
     names = ", ".join((*RECIPES, DOOR, *_EYES))
-    parser.add_argument("--recipe", required=True, metavar="NAME", help=f"one of {names}")
+    how = parser.add_mutually_exclusive_group(required=True)
+    how.add_argument("--recipe", metavar="NAME", help=f"one of {names}")
+    how.add_argument(
+        "--init",
+        type=Path,
+        metavar="ENCODER",
+        help="fine-tune this encoder.keras, run, or bundle beside its run, on the people in --data",
+    )
+    parser.add_argument(
+        "--keep", type=Path, metavar="DIR", help="--init: other people, not to be forgotten"
+    )
     parser.add_argument(
         "--data", required=True, type=Path, metavar="DIR", dest="pictures", help="the pictures"
     )
@@ -44,6 +55,16 @@ def _train_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, help="of everything drawn at random (default: 0)")
     parser.add_argument("--resume", action="store_true", help="continue a run that was stopped")
     parser.add_argument(
+        "--strategy",
+        choices=STRATEGIES,
+        default="none",
+        help="share each step among this machine's GPUs (mirrored), or among the machines that "
+        "TF_CONFIG names (multiworker); default: none",
+    )
+    parser.add_argument(
+        "--tensorboard", action="store_true", help="write curves to RUN/tensorboard"
+    )
+    parser.add_argument(
         "--enrol",
         nargs="+",
         type=Path,
@@ -59,6 +80,16 @@ def _train_arguments(parser: ArgumentParser) -> None:
 
 
 def _train(arguments: Namespace) -> int:
+    if arguments.init is not None:
+        return _tune(arguments)
+    if arguments.keep is not None:
+        raise ConfigError("--keep is for fine-tuning: it goes with --init, not with --recipe")
+    if arguments.recipe in (DOOR, *_EYES) and (
+        arguments.strategy != "none" or arguments.tensorboard
+    ):
+        raise ConfigError(
+            f"--strategy and --tensorboard are for the other recipes, not for {arguments.recipe}"
+        )
     if arguments.recipe == DOOR:
         return _train_door(arguments)
     if arguments.recipe in _EYES:
@@ -71,12 +102,37 @@ def _train(arguments: Namespace) -> int:
     recipe = resolve(arguments.recipe, settings)
     from train.run import train  # noqa: PLC0415 - it imports TensorFlow when it runs
 
+    team = open_team(arguments.strategy)  # before TensorFlow does anything else
     train(
         recipe,
         arguments.pictures,
         arguments.out,
         resume=arguments.resume,
         enrol=tuple(arguments.enrol or ()),
+        team=team,
+        tensorboard=arguments.tensorboard,
+    )
+    return 0
+
+
+def _tune(arguments: Namespace) -> int:
+    unfit = ("enrol", "teacher", "minutes", "tensorboard")
+    if arguments.strategy != "none" or any(getattr(arguments, each) for each in unfit):
+        raise ConfigError(
+            "--init takes --data, --out, --keep, --frames, --set, --seed and --resume, no others"
+        )
+    from train.tuning.site import parse_settings  # noqa: PLC0415 - beside what imports TensorFlow
+    from train.tuning.tune import tune  # noqa: PLC0415 - it imports TensorFlow
+
+    seed = [] if arguments.seed is None else [f"seed={arguments.seed}"]
+    tune(
+        arguments.init,
+        arguments.pictures,
+        arguments.out,
+        keep=arguments.keep,
+        frames=arguments.frames,
+        settings=parse_settings([*arguments.settings, *seed]),
+        resume=arguments.resume,
     )
     return 0
 
@@ -88,7 +144,7 @@ def _train_door(arguments: Namespace) -> int:
         raise ConfigError("--set, --frames and --enrol are for the other recipes, not for door")
     from train.door.distil import run_door  # noqa: PLC0415 - it imports TensorFlow when it runs
 
-    run_door(
+    finished = run_door(
         arguments.pictures,
         arguments.teacher,
         arguments.out,
@@ -96,6 +152,7 @@ def _train_door(arguments: Namespace) -> int:
         resume=arguments.resume,
         seed=arguments.seed or 0,
     )
+    print("the schedule is finished" if finished else "time is over; go on with --resume")
     return 0
 
 
@@ -120,47 +177,6 @@ def _train_eyes(arguments: Namespace) -> int:
     return 0
 
 
-def _evaluate_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument(
-        "encoder", type=Path, help="a run, an encoder.keras, a bundle, or a peer's ONNX file"
-    )
-    parser.add_argument(
-        "--data", required=True, type=Path, metavar="DIR", dest="pictures", help="the pictures"
-    )
-    parser.add_argument(
-        "--layout",
-        default="folder",
-        choices=sorted(READERS),
-        help="how the pictures are laid out (default: folder, one per person)",
-    )
-    parser.add_argument(
-        "--frames",
-        default="aligned",
-        choices=("whole", "centre", "aligned"),
-        help="whole for pictures that are 112x112 crops already (default: aligned)",
-    )
-    parser.add_argument(
-        "--subjects", nargs="+", metavar="NAME", help="measure these people only (default: all)"
-    )
-    parser.add_argument("--pairs", type=Path, help="LFW's pairs.txt: adds its 10-fold accuracy")
-    parser.add_argument("--report", type=Path, metavar="HTML", help="write a page with pictures")
-
-
-def _evaluate(arguments: Namespace) -> int:
-    from train.measure import measure  # noqa: PLC0415 - it imports TensorFlow when it runs
-
-    measure(
-        arguments.encoder,
-        arguments.pictures,
-        layout=arguments.layout,
-        frames=arguments.frames,
-        subjects=arguments.subjects,
-        pairs=arguments.pairs,
-        report=arguments.report,
-    )
-    return 0
-
-
 def _label_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("encoder", type=Path, help="a run, an encoder.keras, or a bundle")
     parser.add_argument("photo", type=Path, help="a photo of several people")
@@ -174,7 +190,7 @@ def _label_arguments(parser: ArgumentParser) -> None:
 
 
 def _label(arguments: Namespace) -> int:
-    from train.label import label  # noqa: PLC0415 - it imports TensorFlow when it runs
+    from train.measuring.label import label  # noqa: PLC0415 - it imports TensorFlow when it runs
 
     label(
         arguments.encoder,
@@ -191,12 +207,13 @@ def _prepare_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--out", required=True, type=Path, metavar="DIR", help="where the crops go; made if missing"
     )
+    add_detector(parser)
 
 
 def _prepare(arguments: Namespace) -> int:
-    from train.prepare import prepare  # noqa: PLC0415 - it opens the detector when it runs
+    from train.data.prepare import prepare  # noqa: PLC0415 - it opens the detector when it runs
 
-    crops, refused = prepare(arguments.photos, arguments.out)
+    crops, refused = prepare(arguments.photos, arguments.out, detector=detector_of(arguments))
     print(f"{crops} crops in {arguments.out}, {refused} photos refused", end="")
     print(f"; see {arguments.out / 'refused.png'}" if refused else "")
     return 0
@@ -216,8 +233,8 @@ COMMANDS = (
         name="evaluate",
         summary="Measure any encoder on pictures of people: error rates with their evidence.",
         example="janus evaluate runs/att --data photos --report runs/att/photos.html",
-        add_arguments=_evaluate_arguments,
-        run=_evaluate,
+        add_arguments=evaluate_arguments,
+        run=evaluate,
         needs=_NEEDS,
         extra="workstation",
     ),

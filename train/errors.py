@@ -6,6 +6,7 @@
     └── TrainingError                7
         ├── DataSetError             7   pictures missing, or laid out in a way no reader knows
         ├── DivergedError            7   the loss is no longer a number
+        ├── WorkerLostError          7   another process of a distributed fit is gone
         └── TooFewComparisonsError   7   a rate that the count of comparisons cannot support
 """
 
@@ -26,6 +27,10 @@ class DataSetError(TrainingError):
 
 class DivergedError(TrainingError):
     """The loss became NaN or infinite."""
+
+
+class WorkerLostError(TrainingError):
+    """Another process of a fit on several machines stopped or cannot be reached."""
 
 
 class TooFewComparisonsError(TrainingError):

@@ -31,18 +31,18 @@ class Recipe:
     Args:
         name: the word after ``--recipe``.
         source: where it is published.
-        reader: name in `train.readers.READERS`: how ``--data`` is laid out.
+        reader: name in `train.data.readers.READERS`: how ``--data`` is laid out.
         frames: how a picture becomes the 112x112 crop that the encoder to keep is fitted on:
             `aligned` as at the door, or `whole` or `centre` of it.
         own_frames: the same for the source's own protocol.
-        encoder: name in `train.model.ENCODERS`.
+        encoder: name in `train.fitting.model.ENCODERS`.
         dropout: shares dropped after each convolution block and before the embedding.
         protocol: the source's own way to measure itself: on other `pairs`, on other `pictures` of
             the same people, or `none`.
         sampling: `att-pairs`, `drawn-pairs` or `people` (P×K).
         pairs_each: mated pairs for each subject (att-pairs) or picture (drawn-pairs).
         people, pictures, steps: P, K and steps an epoch of P×K batches.
-        loss: name in `train.losses.LOSSES`.
+        loss: name in `train.fitting.losses.LOSSES`.
         margin: of that loss, in its own unit (Euclidean distance, or cosine).
         scale: margin softmax only: factor of the cosine before the softmax.
         optimizer: `rmsprop` or `adam`.
@@ -50,8 +50,13 @@ class Recipe:
         decay: `none` or `cosine` (to zero at the end).
         batch: pairs in a step of pair losses.
         epochs: passes over the pairs, or over *steps* batches.
-        augment: names in `train.augment.AUGMENTATIONS`.
+        augment: names in `train.data.augment.AUGMENTATIONS`.
+        precision: `float32`, or `mixed_bfloat16`: most of the arithmetic in 16 bits, weights,
+            embeddings and the encoder that is kept in 32.
         validated, tested, fold: subjects watched while fitting, subjects never seen, which ten.
+        watched_fmr: the rate whose FNMR is watched on the validated subjects; EER where their
+            count does not support that rate.
+        patience: epochs without a lower watched figure after which the fit ends; 0: never.
         seed: of everything drawn at random.
         published: what the source states.
     """
@@ -78,9 +83,12 @@ class Recipe:
     batch: int = 128
     epochs: int = 10
     augment: tuple[str, ...] = ()
+    precision: str = "float32"
     validated: int = 0
     tested: int = 10
     fold: int = 0
+    watched_fmr: float = 0.01
+    patience: int = 0
     seed: int = 0
     published: tuple[Published, ...] = ()
 

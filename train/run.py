@@ -8,21 +8,26 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from train import figures, recipes
-from train.encoders import ENCODER_FILE
-from train.evaluate import honest_lines, verify
-from train.feed import feed_of
-from train.fit import Watch, fit, seed_everything
-from train.framing import Crops, frame
-from train.losses import make_objective
-from train.metrics import compare_all, equal_error_rate
-from train.model import assemble, build, embed, shrink
-from train.newcomer import enrolment_section
-from train.protocols import PROTOCOLS, Own
-from train.readers import READERS
+import numpy as np
+
+from edge.errors import ConfigError
+from train import recipes
+from train.data.framing import Crops, frame
+from train.data.readers import READERS
+from train.data.sampling import split_subjects
+from train.fitting.feed import feed_of
+from train.fitting.fit import Watch, fit, seed_everything
+from train.fitting.losses import make_objective
+from train.fitting.model import assemble, build, embed, shrink
+from train.fitting.newcomer import enrolment_section
+from train.fitting.protocols import PROTOCOLS, Own
+from train.fitting.strategy import Team, one_process
+from train.measuring import figures
+from train.measuring.encoders import ENCODER_FILE
+from train.measuring.evaluate import honest_lines, verify
+from train.measuring.metrics import compare_all, comparisons_needed, equal_error_rate, tar_at_fmr
+from train.measuring.report import Section, verification_section, write_report
 from train.recipes import Recipe
-from train.report import Section, verification_section, write_report
-from train.sampling import split_subjects
 
 if TYPE_CHECKING:
     import keras
@@ -37,16 +42,29 @@ def train(
     *,
     resume: bool = False,
     enrol: tuple[Path, ...] = (),
+    team: Team | None = None,
+    tensorboard: bool = False,
 ) -> None:
     """Run *recipe* on *directory*; leave the encoder, its figures and its history in *out*.
 
     ``encoder.keras`` never saw the held-out people whose figures ``metrics.json`` states. With
-    photos of one more person in *enrol*, the first is enrolled and the others are searched.
+    photos of one more person in *enrol*, the first is enrolled and the others are searched. Of a
+    *team* (default: this process alone) only the chief measures and writes.
+
+    Raises:
+        ConfigError: if the recipe has patience and nobody to watch.
     """
-    out.mkdir(parents=True, exist_ok=True)
+    if recipe.patience and not recipe.validated:
+        raise ConfigError(
+            f"patience = {recipe.patience} needs people to watch while fitting, who are not fitted "
+            "on; add --set validated=4"
+        )
+    team = team or one_process()
     index = READERS[recipe.reader](directory)
     _LOG.info("%d pictures of %d people", len(index.pictures), len(index.subjects))
-    own = PROTOCOLS[recipe.protocol](recipe, index, out / "own-protocol", resume=resume)
+    own = PROTOCOLS[recipe.protocol](
+        recipe, index, out / "own-protocol", resume=resume, team=team, tensorboard=tensorboard
+    )
     crops = frame(index, recipe.frames)
     split = split_subjects(
         crops.index.subjects,
@@ -56,8 +74,17 @@ def train(
         seed=recipe.seed,
     )
     encoder, history = fit_encoder(
-        recipe, crops.only(split.fitted), crops.only(split.validated), out, resume=resume
+        recipe,
+        crops.only(split.fitted),
+        crops.only(split.validated),
+        out,
+        resume=resume,
+        team=team,
+        tensorboard=tensorboard,
     )
+    if not team.chief:
+        _LOG.info("this worker is done; the chief measures and writes %s", out)
+        return
     encoder.save(out / ENCODER_FILE)
     recipes.save(recipe, out / "recipe.json")
     tested = crops.only(split.tested)
@@ -88,30 +115,72 @@ def train(
 
 
 def fit_encoder(
-    recipe: Recipe, fitted: Crops, watched: Crops, run: Path, *, resume: bool = False
+    recipe: Recipe,
+    fitted: Crops,
+    watched: Crops,
+    run: Path,
+    *,
+    resume: bool = False,
+    team: Team | None = None,
+    tensorboard: bool = False,
 ) -> tuple[keras.Model, list[dict[str, float]]]:
     """Fit the recipe's encoder on *fitted*, keeping what is best on *watched*, if anybody is.
 
-    Returns: the encoder, and the history of the fit.
+    Returns: the encoder, in float32 whatever it was fitted in, and the history of the fit.
     """
+    team = team or one_process()
     seed_everything(recipe.seed)
-    stem, core = build(recipe.encoder, recipe.dropout)
-    watch = error_watch(stem, watched) if watched.index.pictures else None
+    with team.scope():
+        stem, core = build(recipe.encoder, recipe.dropout, recipe.precision)
+    watch = error_watch(stem, watched, recipe.watched_fmr) if watched.index.pictures else None
     feed = feed_of(recipe, stem, fitted)
-    objective = make_objective(recipe, feed.subjects, core)
-    history = fit(core, objective, recipe, feed, watch=watch, run=run, resume=resume)
-    return assemble(stem, core), history
+    with team.scope():
+        objective = make_objective(recipe, feed.subjects, core)
+    history = fit(
+        core,
+        objective,
+        recipe,
+        feed,
+        watch=watch,
+        run=run,
+        resume=resume,
+        team=team,
+        tensorboard=tensorboard,
+    )
+    stem, kept = build(recipe.encoder, recipe.dropout)
+    kept.set_weights(core.get_weights())
+    return assemble(stem, kept), history
 
 
-def error_watch(stem: keras.Model, watched: Crops) -> Watch:
-    """Return the equal error rate on *watched* as the figure to follow."""
-    pictures = shrink(stem, watched.pixels)
+def error_watch(stem: keras.Model, watched: Crops, fmr: float) -> Watch:
+    """Return the FNMR at *fmr* on *watched* as the figure to follow, or the EER, saying so.
+
+    The EER is taken where the comparisons of *watched* are too few for that rate.
+    """
+    pictures, numbers = shrink(stem, watched), watched.numbers
+    counts = np.bincount(numbers)
+    nonmated = (counts.sum() ** 2 - (counts**2).sum()) // 2
+    supported = nonmated >= comparisons_needed(fmr)
+    name = f"fnmr_at_fmr_{fmr:g}" if supported else "eer"
+    if supported:
+        _LOG.info("watching the FNMR at FMR %g on %d people", fmr, len(counts))
+    else:
+        _LOG.warning(
+            "watching the EER on %d people: their %s non-mated comparisons cannot support FMR %g, "
+            "which needs %s; --set validated=N watches more people",
+            len(counts),
+            f"{nonmated:,}",
+            fmr,
+            f"{comparisons_needed(fmr):,}",
+        )
 
     def figure(core: keras.Model) -> float:
-        compared = compare_all(embed(core, pictures), watched.numbers)
+        compared = compare_all(embed(core, pictures), numbers)
+        if supported:
+            return 1.0 - tar_at_fmr(compared.mated, compared.nonmated, fmr)
         return equal_error_rate(compared.mated, compared.nonmated)
 
-    return Watch("eer", figure, keep_best=True)
+    return Watch(name, figure, keep_best=True)
 
 
 def own_sections(recipe: Recipe, own: Own) -> list[Section]:

@@ -119,23 +119,6 @@ def resized_weights(weights: Sequence[FloatArray], encoder: keras.Model) -> list
     return fitting
 
 
-def fold(encoder: keras.Model, mean: FloatArray, matrix: FloatArray) -> None:
-    """Make *encoder* give ``(embedding - mean) @ matrix``, within its last two layers.
-
-    Args:
-        encoder: from `residual_encoder`.
-        mean: (D,).
-        matrix: (D, D).
-    """
-    dense, norm = encoder.layers[-2:]
-    gain, offset, running, variance = norm.get_weights()
-    gain = gain / np.sqrt(variance + norm.epsilon)
-    dense.set_weights([(dense.get_weights()[0] * gain) @ matrix])
-    one = np.ones_like(gain)
-    shifted = (offset - gain * running - mean) @ matrix
-    norm.set_weights([one, shifted, 0 * one, one - norm.epsilon])
-
-
 def multiply_adds(encoder: keras.Model) -> int:
     """Return the multiply-adds of one picture in the convolutions and dense layers."""
     from keras import layers

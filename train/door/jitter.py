@@ -1,7 +1,7 @@
 """What may befall a face between the door and the encoder, on uint8 pixels, from a generator.
 
 The student sees a disturbed crop and must answer what the teacher said of the clean one. This is
-apart from `train.augment`, whose Keras layers cost more than a step of a small network on a CPU.
+apart from `train.data.augment`: its Keras layers cost more than a small network's step on a CPU.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from edge.errors import ConfigError
-from train.augment import AUGMENTATIONS, augmentation
+from train.data.augment import AUGMENTATIONS, augmentation
 
 pytestmark = pytest.mark.tf
 

@@ -93,20 +93,3 @@ def test_fused_encoder_gives_the_same_and_learns_the_same_statistics(small):
     for one, other in zip(fused.weights, plain.weights, strict=True):
         # The fused kernel's running variance has Bessel's correction: n / (n - 1).
         assert np.array(one) == pytest.approx(np.array(other), rel=0.03, abs=1e-3)
-
-
-def test_folded_encoder_gives_the_moved_and_turned_embedding(small):
-    """The same network, other numbers in its last two layers."""
-    import keras
-
-    from train.door.backbones import fold
-
-    rng = np.random.default_rng(4)
-    faces = rng.uniform(0, 255, (3, 32, 32, 3)).astype(np.float32)
-    mean, matrix = rng.normal(size=8).astype(np.float32), rng.normal(size=(8, 8)).astype(np.float32)
-    before = np.asarray(small(faces, training=False))
-    folded = keras.models.clone_model(small)
-    folded.set_weights(small.get_weights())
-    fold(folded, mean, matrix)
-    found = np.asarray(folded(faces, training=False))
-    assert found == pytest.approx((before - mean) @ matrix, abs=1e-3)

@@ -1,6 +1,5 @@
 """The workstation's commands on a few small people: files, figures, refusals."""
 
-import csv
 import json
 import shutil
 from argparse import ArgumentParser
@@ -11,14 +10,13 @@ import pytest
 
 from edge.errors import ConfigError
 from train.cli import COMMANDS
-from train.datasets import read_folder
+from train.data.datasets import read_folder
+from train.data.framing import align_pictures
 from train.errors import DataSetError
-from train.evaluate import by_group, lfw_ten_folds, verify
-from train.figures import loss_curves
-from train.framing import align_pictures
-from train.prepare import prepare
-from train.protocols import best_boundary, precision_of
-from train.report import Section, write_report
+from train.fitting.protocols import best_boundary, precision_of
+from train.measuring.evaluate import verify
+from train.measuring.figures import loss_curves
+from train.measuring.report import Section, write_report
 
 PEOPLE = 6
 
@@ -134,30 +132,11 @@ def test_gallery_searches_count_strangers_and_mates():
     assert search.gallery == 5
     assert search.stranger_searches == 20 * 3 * 6
     assert search.mated_searches == 20 * 5 * 5
-    assert search.fnir == 0.0
-    assert 0.0 < search.fpir < 1.0, "FMR 0.1 with five references lets strangers in"
-
-
-def test_groups_are_reported_worst_first():
-    embeddings, numbers = blurred()
-    embeddings[24:] = np.random.default_rng(0).normal(size=(24, 16))
-    groups = ["good"] * 24 + ["bad"] * 24
-    found = by_group(embeddings, numbers, groups)
-    assert [name for name, _, _ in found] == ["bad", "good"]
-    assert [people for *_, people in found] == [4, 4]
-
-
-def test_lfw_pair_without_a_face_counts_as_wrong():
-    embeddings = np.eye(3, dtype=np.float32)[[0, 0, 1, 1]]
-    paths = ["A/A_0001.webp", "A/A_0002.webp", "B/B_0001.webp", "B/B_0002.webp"]
-    fold = [("A_0001", "A_0002", True), ("A_0001", "B_0001", False)]
-    other = [("B_0001", "B_0002", True), ("A_0002", "B_0002", False)]
-    pairs = [(*each, 0) for each in fold] + [(*each, 1) for each in other]
-    found, missing = lfw_ten_folds(embeddings, paths, pairs)
-    assert (found.rate, missing) == (1.0, 0)
-    found, missing = lfw_ten_folds(embeddings[1:], paths[1:], pairs)
-    assert missing == 2
-    assert found.rate <= 0.5
+    assert search.fnir.rate == 0.0
+    assert search.fnir.high > 0.0, "eight people cannot show that it never errs"
+    assert 0.0 < search.fpir.low < search.fpir.rate < search.fpir.high < 1.0, (
+        "FMR 0.1 with five references lets strangers in"
+    )
 
 
 def test_best_boundary_separates_what_can_be_separated():
@@ -181,58 +160,6 @@ def test_report_is_one_page_with_its_pictures_in_it(tmp_path):
     assert "a &lt; b" in page
     assert "data:image/png;base64," in page
     assert (tmp_path / "pictures" / "01.png").read_bytes() == png
-
-
-def faces(shared_data, directory, count=3):
-    """Copy a few AT&T pictures into one folder per person, with a blank one."""
-    source = shared_data / "att-faces"
-    for person in ("s1", "s2"):
-        (directory / person).mkdir(parents=True)
-        for number in range(1, count + 1):
-            shutil.copy(source / person / f"{number}.pgm", directory / person)
-    cv2.imwrite(str(directory / "s1" / "blank.png"), np.full((112, 92), 128, np.uint8))
-    return directory
-
-
-def test_prepare_cuts_crops_lists_them_and_shows_what_was_refused(shared_data, tmp_path):
-    photos = faces(shared_data, tmp_path / "photos")
-    crops, refused = prepare(photos, tmp_path / "crops")
-    assert (crops, refused) == (6, 1)
-    index = read_folder(tmp_path / "crops")
-    assert index.subjects == ("s1", "s2")
-    assert all(each.load().shape == (112, 112, 3) for each in index.pictures)
-    with (tmp_path / "crops" / "index.csv").open() as lines:
-        rows = {row["photo"]: row for row in csv.DictReader(lines)}
-    assert rows["s1/blank.png"]["refused"] == "no face found"
-    assert (tmp_path / "crops" / "refused.png").is_file()
-
-
-def test_prepare_agrees_with_training_to_the_pixel(shared_data, tmp_path):
-    photos = faces(shared_data, tmp_path / "photos")
-    prepare(photos, tmp_path / "crops")
-    aligned = align_pictures(read_folder(photos))
-    written = read_folder(tmp_path / "crops")
-    assert len(aligned.index.refused) == 1
-    for each, crop in zip(written.pictures, aligned.pixels, strict=True):
-        np.testing.assert_array_equal(each.load(), crop)
-
-
-def test_prepare_goes_on_where_it_was_stopped(shared_data, tmp_path, monkeypatch):
-    photos = faces(shared_data, tmp_path / "photos")
-    prepare(photos, tmp_path / "crops")
-    listing = tmp_path / "crops" / "index.csv"
-    lines = listing.read_text().splitlines(keepends=True)
-    listing.write_text("".join(lines[:4]) + lines[4][:5])
-    cut = []
-    real = cv2.imwrite
-    monkeypatch.setattr(cv2, "imwrite", lambda path, *rest: cut.append(path) or real(path, *rest))
-    assert prepare(photos, tmp_path / "crops") == (6, 1)
-    assert len(cut) == 3 + 1, "three faces were left, and the contact sheet"
-    with listing.open() as lines:
-        assert [row["photo"] for row in csv.DictReader(lines)] == [
-            *("s1/1.pgm", "s1/2.pgm", "s1/3.pgm", "s1/blank.png"),
-            *("s2/1.pgm", "s2/2.pgm", "s2/3.pgm"),
-        ]
 
 
 def test_pictures_without_a_face_are_refused_together(tmp_path):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from edge.errors import ConfigError
-from train.datasets import (
+from train.data.datasets import (
     natural,
     read_att,
     read_crops,
@@ -17,9 +17,9 @@ from train.datasets import (
     read_lfw_pairs,
     readable,
 )
+from train.data.framing import centre, frame, whole
+from train.data.readers import read_celebrities, read_mnist, read_olivetti
 from train.errors import DataSetError
-from train.framing import centre, frame, whole
-from train.readers import read_celebrities, read_mnist, read_olivetti
 
 
 def picture(path, size=(20, 16), grey=90):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from edge.errors import ConfigError
-from train.losses import LOSSES, contrastive, euclidean, make_objective
+from train.fitting.losses import LOSSES, contrastive, euclidean, make_objective
 from train.recipes import RECIPES
 
 pytestmark = pytest.mark.tf

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from train.errors import TooFewComparisonsError
-from train.metrics import (
+from train.measuring.metrics import (
     area_under_roc,
     bootstrap_interval,
     clopper_pearson,

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from edge.errors import EnrolmentError
-from train.datasets import Index, Picture
+from train.data.datasets import Index, Picture
+from train.data.framing import Crops
 from train.errors import DataSetError, TooFewComparisonsError
-from train.framing import Crops
-from train.label import draw_names, name_faces
-from train.newcomer import enrol_newcomer, enrolment_section
+from train.fitting.newcomer import enrol_newcomer, enrolment_section
+from train.measuring.label import draw_names, name_faces
 
 
 def encode(crops):

@@ -3,13 +3,14 @@
 import pytest
 
 from edge.errors import ConfigError
-from train.augment import AUGMENTATIONS
-from train.framing import FRAMINGS
-from train.losses import LOSSES
-from train.model import ENCODERS
-from train.protocols import PROTOCOLS
-from train.readers import READERS
+from train.data.augment import AUGMENTATIONS
+from train.data.framing import FRAMINGS
+from train.data.readers import READERS
+from train.fitting.losses import LOSSES
+from train.fitting.model import ENCODERS
+from train.fitting.protocols import PROTOCOLS
 from train.recipes import RECIPES, load, resolve, save
+from train.run import train
 
 
 def test_att_is_as_published():
@@ -64,3 +65,8 @@ def test_recipe_of_another_version_is_refused(tmp_path):
     (tmp_path / "recipe.json").write_text('{"name": "att", "published": []}')
     with pytest.raises(ConfigError, match="not a recipe of this version"):
         load(tmp_path / "recipe.json")
+
+
+def test_patience_without_people_to_watch_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="add --set validated="):
+        train(resolve("att", ["patience=3"]), tmp_path, tmp_path / "run")

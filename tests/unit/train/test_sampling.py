@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from train.errors import DataSetError
-from train.sampling import (
+from train.data.sampling import (
     att_pairs,
     drawn_pairs,
     line_through,
@@ -14,6 +13,7 @@ from train.sampling import (
     split_subjects,
     subject_batches,
 )
+from train.errors import DataSetError
 
 FORTY = tuple(f"s{each}" for each in range(1, 41))
 SUBJECTS = np.repeat(np.arange(40), 10)

@@ -1,0 +1,1 @@
+"""What there is to learn from: readers, framing, cutting, and how batches are drawn."""

@@ -1,0 +1,1 @@
+"""Fit an encoder to one site without its forgetting everybody else."""
