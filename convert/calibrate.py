@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from edge.vocabulary import OperatingPoint
 from train.errors import TooFewComparisonsError
-from train.metrics import (
+from train.measuring.metrics import (
     Comparisons,
     clopper_pearson,
     comparisons_needed,
@@ -85,13 +85,20 @@ def check_support(fmr: float, *, subjects: int, nonmated: int, mated: int) -> No
             f"{subjects} subjects give {mated} mated and {nonmated} non-mated comparisons; a "
             "threshold needs both: add people, and a second picture of some of them"
         )
-    lowest = max(2 / (subjects * (subjects - 1)), _RULE_OF_30 / nonmated)
+    lowest = lowest_fmr(subjects, nonmated)
     if fmr < lowest:
         raise TooFewComparisonsError(
             f"{subjects} subjects with {nonmated:,} non-mated comparisons cannot support FMR "
             f"{fmr:g}; that takes {subjects_needed(fmr)} subjects and {comparisons_needed(fmr):,} "
             f"comparisons: add people to --calibration, or ask for --fmr {_rounded_up(lowest):g}"
         )
+
+
+def lowest_fmr(subjects: int, nonmated: int) -> float:
+    """Return the lowest FMR that so many subjects and non-mated comparisons support, at most 1."""
+    if subjects < 2 or not nonmated:  # noqa: PLR2004 - a pair
+        return 1.0
+    return min(1.0, max(2 / (subjects * (subjects - 1)), _RULE_OF_30 / nonmated))
 
 
 def subjects_needed(fmr: float) -> int:

@@ -16,7 +16,7 @@ from edge.vocabulary import CROP_SIZE_PX, FloatArray, PixelArray
 
 ENCODER_FILE = "encoder.keras"
 # Importing these registers the layers that an encoder of ours may hold.
-_CUSTOM_LAYERS = ("train.model", "train.augment")
+_CUSTOM_LAYERS = ("train.fitting.model", "train.data.augment")
 _BATCH = 32
 
 
@@ -55,7 +55,7 @@ def load_encoder(path: Path) -> Any:  # noqa: ANN401 - a keras.Model, and keras 
         first_line = str(exc).strip().splitlines()[0] if str(exc).strip() else type(exc).__name__
         raise BundleError(
             f"{file} is no Keras encoder that can be loaded: {first_line}; train it again, and "
-            "register custom layers in train.model"
+            "register custom layers in train.fitting.model"
         ) from exc
     check_tensors(model, file)
     return model
@@ -86,11 +86,12 @@ def embed_float(model: Any, crops: PixelArray) -> FloatArray:  # noqa: ANN401 - 
     Raises:
         BundleError: if an embedding is zero or not finite.
     """
+    starts = range(0, len(crops), _BATCH)  # None: no bar where standard error is no terminal
     features = np.concatenate(
         [
             # Not left out: a part that was called with training=True would stay in training.
             np.asarray(model(crops[at : at + _BATCH].astype(np.float32), training=False))
-            for at in tqdm(range(0, len(crops), _BATCH), "float encoder", leave=False)
+            for at in tqdm(starts, "float encoder", leave=False, disable=None)
         ]
     )
     norms = np.linalg.norm(features, axis=1, keepdims=True)

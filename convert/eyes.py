@@ -13,20 +13,13 @@ import cv2
 import numpy as np
 
 from convert.encoder import quiet_tensorflow
-from convert.package import check_target, write_directory
+from convert.package import replace_eyes
 from convert.provenance import versions
 from convert.quantize import quantize_network
+from edge.bundle import inspect_bundle
 from edge.errors import BundleError
-from edge.eyes import PADDING_GREY, REFINER_UNIT_PX, STRIDES
-from edge.eyes_bundle import (
-    FINDER_FILE,
-    GEOMETRY,
-    REFINER_FILE,
-    EyesManifest,
-    describe_network,
-    eyes_manifest_bytes,
-)
-from edge.manifest import MANIFEST_FILE
+from edge.eyes import GEOMETRY, PADDING_GREY, REFINER_UNIT_PX, STRIDES
+from edge.manifest import EyesFacts
 from edge.tflite import Network, dequantize, open_network
 from edge.vocabulary import FloatArray, PixelArray
 from train.eyes.composites import Composer
@@ -56,24 +49,23 @@ def holds_eyes(run: Path) -> bool:
 
 def convert_eyes(
     run: Path, pictures: Path, out: Path, *, score: float = 0.5, name: str | None = None
-) -> EyesManifest:
-    """Make the eyes' bundle *out* of the networks in *run*.
+) -> EyesFacts:
+    """Give the bundle *out* the networks in *run* for eyes; it is unsigned afterwards.
 
     Args:
         run: holds finder.keras and refiner.keras, made by `janus train`.
         pictures: holds `faces` and `scenes`, as training read them.
-        out: the bundle's directory; replaced if it is a bundle already.
+        out: a bundle, whose encoder stays as it is, and with it every gallery.
         score: the lowest score that counts, 0 to 1.
-        name: of the bundle; None takes the run's.
+        name: of these eyes; None takes the run's.
 
-    Returns: the manifest that was written.
+    Returns: what the manifest says of them.
 
     Raises:
         BundleError: if a network cannot be converted, or int8 is not near enough to float.
         DataSetError: if the pictures are missing.
     """
-    files = frozenset({MANIFEST_FILE, FINDER_FILE, REFINER_FILE})
-    check_target(out, files)
+    _require_bundle(out)
     material = read_material(pictures / "faces", pictures / "scenes")
     finder, refiner = _load(run)
     looks, crops = _representative(material)
@@ -89,19 +81,30 @@ def convert_eyes(
             f"the int8 eyes are not near enough to the float ones: {'; '.join(failures)}; train "
             "them longer, or on pictures like these"
         )
-    manifest = EyesManifest(
-        name=name or run.name,
+    facts = EyesFacts(
         geometry=GEOMETRY,
-        finder=describe_network(FINDER_FILE, found),
-        refiner=describe_network(REFINER_FILE, placed),
         score=score,
         parity=parity,
-        training={"pictures": ["faces", "scenes (training part)"], "photos": len(material.photos)},
+        training={
+            "name": name or run.name,
+            "pictures": ["faces", "scenes (training part)"],
+            "photos": len(material.photos),
+        },
         versions=versions(),
     )
-    written = eyes_manifest_bytes(manifest)
-    write_directory(out, {MANIFEST_FILE: written, FINDER_FILE: found, REFINER_FILE: placed})
-    return manifest
+    replace_eyes(out, facts, found, placed)
+    return facts
+
+
+def _require_bundle(out: Path) -> None:
+    """Refuse early what has no encoder for these eyes to go with."""
+    try:
+        inspect_bundle(out)
+    except BundleError as exc:
+        raise BundleError(
+            f"eyes become part of a bundle that has an encoder, and --out {out} is none ({exc}); "
+            "convert an encoder to it first, or copy a bundle there"
+        ) from exc
 
 
 def _load(run: Path) -> tuple[Any, Any]:

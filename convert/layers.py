@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from convert.operators import layer_of, read_network
+from convert.operators import read_network
 from edge.vocabulary import FloatArray, PixelArray
 
 _SILENT = 1e-12
@@ -42,10 +42,10 @@ def layer_errors(in_float: bytes, in_int8: bytes, crops: PixelArray) -> tuple[La
         in_int8: full-int8 .tflite bytes.
         crops: (N, 112, 112, 3) uint8 RGB; a few suffice.
     """
-    wanted, found = _every_output(in_float, crops), _every_output(in_int8, crops)
+    wanted, found = every_output(in_float, crops), every_output(in_int8, crops)
     return tuple(
-        _layer_error(name, wanted[name], found[name])
-        for name in _computed(in_int8)
+        _layer_error(layer, wanted[name], found[name])
+        for name, layer in _computed(in_int8).items()
         if name in wanted
     )
 
@@ -69,11 +69,12 @@ def where_lost(errors: Sequence[LayerError]) -> str:
     )
 
 
-def _computed(encoder: bytes) -> list[str]:
-    return [each.outputs[0].name for each in read_network(encoder).operators]
+def _computed(encoder: bytes) -> dict[str, str]:
+    """Return what operators write, in order, with the layers that they come from."""
+    return {each.outputs[0].name: each.layer for each in read_network(encoder).operators}
 
 
-def _every_output(encoder: bytes, crops: PixelArray) -> dict[str, FloatArray]:
+def every_output(encoder: bytes, crops: PixelArray) -> dict[str, FloatArray]:
     """Return what each operator gives: tensor name → (N, …, C) float32."""
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
@@ -107,13 +108,13 @@ def _values(interpreter: Any, details: dict[str, Any]) -> FloatArray:  # noqa: A
     return np.asarray((stored - zero_point) * np.float32(scale), dtype=np.float32)
 
 
-def _layer_error(name: str, wanted: FloatArray, found: FloatArray) -> LayerError:
+def _layer_error(layer: str, wanted: FloatArray, found: FloatArray) -> LayerError:
     signal, error = _energy(wanted), _energy(wanted - found)
     sounding = signal > _SILENT
     lost = np.minimum(error[sounding] / signal[sounding], 1.0)
     ranges = np.abs(wanted).reshape(-1, wanted.shape[-1]).max(axis=0)
     return LayerError(
-        layer_of(name),
+        layer,
         lost=float(lost.mean()) if lost.size else 0.0,
         loudness=float(ranges.max() / max(float(np.median(ranges)), _SILENT)),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ _LOWEST_LEVEL = -128
 _SCALE_TOLERANCE = 1e-5
 # Integer arithmetic on shapes and indices is not arithmetic on features.
 _INTEGER_TYPES = frozenset({"INT8", "INT32", "INT64", "BOOL", "INT16"})
+_OF_THE_FORMAT = ("StatefulPartitionedCall", "tfl.")
 # Their weights (second input) are quantised a channel at a time.
 _WEIGHTED = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D"})
 
@@ -30,17 +31,16 @@ class Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """One operator: its builtin name and version, and what it reads and writes."""
+    """One operator: its builtin name and version, what it reads and writes, and its layer.
+
+    The layer is the scope in the Keras network that it was made from.
+    """
 
     name: str
     version: int
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
-
-    @property
-    def layer(self) -> str:
-        """The scope in the Keras network that it was made from."""
-        return layer_of(self.outputs[0].name)
+    layer: str
 
     @property
     def kind(self) -> str:
@@ -79,13 +79,29 @@ def read_network(encoder: bytes) -> Network:
     def chosen(indices: Sequence[int]) -> tuple[Tensor, ...]:
         return tuple(tensors[at] for at in indices if at >= 0)  # -1: an optional input left out
 
-    operators = []
+    operators: list[Operator] = []
+    layers: dict[str, str] = {}
     for each in graph.operators:
         code = model.operatorCodes[each.opcodeIndex]
         # Codes above 126 did not fit the field that older files use.
         name = names[max(code.builtinCode, code.deprecatedBuiltinCode)]
-        operators.append(Operator(name, code.version, chosen(each.inputs), chosen(each.outputs)))
+        inputs, outputs = chosen(each.inputs), chosen(each.outputs)
+        layer = _layer(inputs, outputs, layers)
+        layers |= {tensor.name: layer for tensor in outputs}
+        operators.append(Operator(name, code.version, inputs, outputs, layer))
     return Network(chosen(graph.inputs), chosen(graph.outputs), tuple(operators))
+
+
+def _layer(
+    inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...], layers: Mapping[str, str]
+) -> str:
+    """Return the layer of an operator; *layers* are those of the tensors before it.
+
+    What the network gives has a name of the file format's own: there, the layer that it reads.
+    """
+    if not outputs[0].name.startswith(_OF_THE_FORMAT):
+        return layer_of(outputs[0].name)
+    return next((layers[each.name] for each in inputs if each.name in layers), outputs[0].name)
 
 
 def check_network(network: Network) -> None:

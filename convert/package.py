@@ -1,56 +1,88 @@
-"""Manifest and encoder become a bundle directory: everything the edge needs, or nothing."""
+"""Manifest and files become a bundle directory: everything the edge needs, or nothing."""
 
 from __future__ import annotations
 
-import contextlib
-import os
-import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
-from edge.bundle import ENCODER_FILE, Manifest, manifest_bytes
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from edge.bundle import Bundle, inspect_bundle, parse_bundle
+from edge.directory import write_directory
 from edge.errors import BundleError
-from edge.manifest import MANIFEST_FILE
+from edge.manifest import (
+    FINDER_FILE,
+    MANIFEST_FILE,
+    REFINER_FILE,
+    SIGNATURE_FILE,
+    EyesFacts,
+    Manifest,
+    describe_files,
+    manifest_bytes,
+)
+from edge.signing import sign
 
-_BUNDLE_FILES = frozenset({ENCODER_FILE, MANIFEST_FILE})
 
-
-def write_bundle(directory: Path, manifest: Manifest, encoder: bytes) -> None:
+def write_bundle(
+    directory: Path,
+    manifest: Manifest,
+    files: Mapping[str, bytes],
+    *,
+    key: Ed25519PrivateKey | None = None,
+) -> Manifest:
     """Write the bundle to *directory*, which appears complete or not at all.
 
-    A bundle that is there already is replaced; it is moved aside first, so that a crash leaves the
-    old one, the new one, or (between two renames) none, never a mixture.
+    A bundle that is there already is replaced; a crash leaves the old one or the new one.
+
+    Args:
+        directory: new, or a bundle.
+        manifest: its table of files is made anew from *files*.
+        files: name → bytes, of all but manifest and signature.
+        key: signs the manifest; None leaves the bundle unsigned.
+
+    Returns: the manifest as it was written.
 
     Raises:
-        BundleError: if *directory* holds something else, or cannot be written.
+        BundleError: if *directory* holds something else or cannot be written, or the edge would
+            refuse the manifest.
     """
     check_target(directory)
-    write_directory(directory, {ENCODER_FILE: encoder, MANIFEST_FILE: manifest_bytes(manifest)})
+    manifest = replace(manifest, files=describe_files(files))
+    written = manifest_bytes(manifest)
+    signature = {} if key is None else {SIGNATURE_FILE: sign(written, key)}
+    contents = {**files, MANIFEST_FILE: written, **signature}
+    parse_bundle(contents, directory)  # what cannot be read back is not written
+    write_directory(directory, contents)
+    return manifest
 
 
-def write_directory(directory: Path, files: Mapping[str, bytes]) -> None:
-    """Write *files* as the whole of *directory*, which appears complete or not at all.
+def own_files(bundle: Bundle) -> dict[str, bytes]:
+    """Return the files of *bundle* that its manifest names: all but manifest and signature."""
+    return {name: bundle.contents[name] for name in bundle.manifest.files}
+
+
+def replace_eyes(directory: Path, facts: EyesFacts, finder: bytes, refiner: bytes) -> Manifest:
+    """Give the bundle in *directory* other eyes; it is unsigned afterwards.
+
+    Galleries stay valid: the model id is a function of the encoder and its alignment.
+
+    Args:
+        directory: a bundle.
+        facts: what is known of the two networks.
+        finder: the .tflite file that finds faces.
+        refiner: the .tflite file that places landmarks.
 
     Raises:
-        BundleError: if it cannot be written.
+        BundleError: if there is no whole bundle, or it cannot be written.
     """
-    try:
-        directory.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(
-            prefix=f".{directory.name}.", dir=directory.parent, ignore_cleanup_errors=True
-        ) as scratch:
-            _write_files(Path(scratch) / "new", files)
-            _swap_in(Path(scratch) / "new", directory, Path(scratch) / "old")
-        _sync_directory(directory.parent)
-    except OSError as exc:
-        raise BundleError(
-            f"the bundle cannot be written to {directory}: {exc.strerror or exc}; free space or "
-            "choose another --out"
-        ) from exc
+    bundle = inspect_bundle(directory)
+    files = own_files(bundle) | {FINDER_FILE: finder, REFINER_FILE: refiner}
+    return write_bundle(directory, replace(bundle.manifest, eyes=facts), files)
 
 
-def check_target(directory: Path, files: frozenset[str] = _BUNDLE_FILES) -> None:
-    """Refuse a target that exists and is no bundle of these *files*.
+def check_target(directory: Path) -> None:
+    """Refuse a target that exists and is no bundle.
 
     Raises:
         BundleError: naming what is there.
@@ -59,40 +91,18 @@ def check_target(directory: Path, files: frozenset[str] = _BUNDLE_FILES) -> None
         return
     if directory.is_symlink() or not directory.is_dir():
         raise BundleError(f"--out {directory} exists and is no directory; choose another")
-    others = sorted({each.name for each in directory.iterdir()} - files)
-    if others:
+    there = sorted(each.name for each in directory.iterdir())
+    if not there:
+        return
+    if MANIFEST_FILE not in there:
         raise BundleError(
-            f"--out {directory} holds {others[0]}, which is no part of a bundle; choose a new "
+            f"--out {directory} holds {there[0]}, which is no part of a bundle; choose a new "
             "directory, or empty it"
         )
-
-
-def _write_files(directory: Path, files: Mapping[str, bytes]) -> None:
-    """Write *files* into the new *directory* and make sure that they are on the disk."""
-    directory.mkdir(mode=0o755)
-    for name, content in files.items():
-        with (directory / name).open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-    _sync_directory(directory)
-
-
-def _swap_in(new: Path, target: Path, old: Path) -> None:
-    """Put *new* where *target* is; whatever ends it early, Ctrl-C too, the old one comes back."""
     try:
-        with contextlib.suppress(FileNotFoundError):
-            target.rename(old)
-        new.rename(target)
-    finally:
-        if old.exists() and not target.exists():
-            old.rename(target)
-
-
-def _sync_directory(directory: Path) -> None:
-    """Make renames in *directory* survive a power cut."""
-    opened = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)
+        inspect_bundle(directory)
+    except BundleError as exc:
+        raise BundleError(
+            f"--out {directory} holds something that is no whole bundle, and is left as it is "
+            f"({exc}); choose a new directory, or empty it"
+        ) from exc

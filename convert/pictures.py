@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,13 +12,15 @@ import numpy as np
 
 from edge.errors import PictureError
 from edge.vocabulary import CROP_SIZE_PX, PixelArray
-from train.datasets import Index, Picture, read_att, read_crops, read_folder, readable
+from train.data.datasets import Index, Picture, read_att, read_crops, read_folder, readable
+from train.data.framing import Crops, frame
 from train.errors import DataSetError
-from train.framing import Crops, frame
 
 # 1,500 crops give a million comparisons and keep a conversion below three minutes on two cores.
 MOST_PICTURES = 1500
 REPRESENTATIVE_PICTURES = 200
+# Of fewer pictures nobody is left out: a threshold needs people more than it needs speed.
+_LEAST_ROOM = 100
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,17 +87,18 @@ def read_pictures(
 
 
 def thinned(index: Index, most: int) -> Index:
-    """Return about *most* pictures of *index*: evenly spread ones, as many of each person.
+    """Return at most about *most* pictures of *index*: evenly spread ones, as many of each person.
 
     Who has few keeps all of them. Everybody keeps two at least, where there are two: a mated
-    comparison needs them.
+    comparison needs them. Where even that is too much, people are left out, evenly as well.
     """
     if len(index.pictures) <= most:
         return index
     by_subject: dict[str, list[Picture]] = defaultdict(list)
     for each in index.pictures:
         by_subject[each.subject].append(each)
-    counts = sorted(map(len, by_subject.values()))
+    kept = _people({each: len(by_subject[each]) for each in index.subjects}, most)
+    counts = sorted(len(by_subject[each]) for each in kept)
     share, left = 2, most
     for at, count in enumerate(counts):
         share = max(2, left // (len(counts) - at))
@@ -103,10 +106,26 @@ def thinned(index: Index, most: int) -> Index:
             break
         left -= count
     chosen = []
-    for subject in index.subjects:
+    for subject in kept:
         pictures = by_subject[subject]
         chosen += [pictures[at] for at in evenly(len(pictures), share)]
     return Index(tuple(chosen))
+
+
+def _people(counts: Mapping[str, int], most: int) -> list[str]:
+    """Return whom of *counts* (pictures by subject) two pictures each make at most *most* of.
+
+    People with one picture make non-mated pairs only: they get half the room, if there are others.
+    """
+    alone = [each for each in counts if counts[each] == 1]
+    several = [each for each in counts if counts[each] > 1]
+    if len(alone) + 2 * len(several) <= most or most < _LEAST_ROOM:
+        return list(counts)
+    room = max(most // 2, most - 2 * len(several)) if several else most
+    alone = [alone[at] for at in evenly(len(alone), room)]
+    room = max(_LEAST_ROOM // 2, (most - len(alone)) // 2)
+    chosen = {*alone, *(several[at] for at in evenly(len(several), room))}
+    return [each for each in counts if each in chosen]
 
 
 def evenly(count: int, most: int) -> list[int]:

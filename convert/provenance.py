@@ -14,8 +14,8 @@ from typing import Any
 from convert.encoder import ENCODER_FILE
 from edge.errors import BundleError
 from edge.tflite import installed_runtimes
+from train.data.sampling import split_subjects
 from train.errors import DataSetError
-from train.sampling import split_subjects
 
 _NAMES = {"validated", "held_out"}  # lists of people, in a run's metrics.json
 _VALIDATED = "the people that the run was validated on"

@@ -43,17 +43,26 @@ def quantize_network(model: Any, representative: PixelArray) -> bytes:  # noqa: 
     return encoder
 
 
-def float_encoder(model: Any) -> bytes:  # noqa: ANN401 - keras is untyped
+def float_encoder(model: Any, *, half: bool = False) -> bytes:  # noqa: ANN401 - keras is untyped
     """Return *model* as float32 .tflite bytes: what int8 is compared with, layer by layer.
+
+    Args:
+        model: as `quantize_network`.
+        half: keep the weights as float16, which the runtimes widen while loading.
 
     Raises:
         BundleError: as `quantize_network`.
     """
-    return _converted(model, None)
+    return _converted(model, None, half=half)
 
 
-def _converted(model: Any, representative: PixelArray | None) -> bytes:  # noqa: ANN401
-    """Return .tflite bytes, in int8 where there are *representative* crops, else in float32."""
+def _converted(
+    model: Any,  # noqa: ANN401 - keras is untyped
+    representative: PixelArray | None,
+    *,
+    half: bool = False,
+) -> bytes:
+    """Return .tflite bytes, in int8 where there are *representative* crops, else in float."""
     quiet_tensorflow()
     import keras
     import tensorflow as tf
@@ -63,7 +72,7 @@ def _converted(model: Any, representative: PixelArray | None) -> bytes:  # noqa:
     # using its fast kernels. The names are part of the bytes, so they are fixed here.
     crop = keras.Input(batch_shape=(1, *model.input_shape[1:]), name="crop")
     fixed = keras.Model(crop, model(crop, training=False), name="encoder")
-    with _silenced() as terminal:
+    with silenced() as terminal:
         # Not from_concrete_functions: with Keras 3 it drops the weights without a word.
         converter = tf.lite.TFLiteConverter.from_keras_model(fixed)
         if representative is not None:
@@ -72,6 +81,9 @@ def _converted(model: Any, representative: PixelArray | None) -> bytes:  # noqa:
             converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
             converter.inference_input_type = tf.int8
             converter.inference_output_type = tf.int8
+        elif half:
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+            converter.target_spec.supported_types = [tf.float16]
         try:
             return bytes(converter.convert())
         except (ConverterError, ValueError, RuntimeError) as exc:
@@ -90,12 +102,12 @@ def with_both_ends(representative: PixelArray) -> PixelArray:
 
 
 def _one_by_one(crops: PixelArray, terminal: IO[str]) -> Iterator[list[FloatArray]]:
-    for each in tqdm(crops, desc="representative crops", file=terminal, leave=False):
+    for each in tqdm(crops, desc="representative crops", file=terminal, leave=False, disable=None):
         yield [each[np.newaxis].astype(np.float32)]
 
 
 @contextlib.contextmanager
-def _silenced() -> Iterator[IO[str]]:
+def silenced() -> Iterator[IO[str]]:
     """Silence TensorFlow's converter, which prints from C++; give a stream to the terminal."""
     sys.stdout.flush()
     sys.stderr.flush()

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,13 +19,36 @@ from edge.vocabulary import FloatArray, PixelArray
 _REFUSED_OPERATOR = re.compile(r"builtin opcode '(\w+)' version '(\d+)'")
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Run:
+    """Embeddings (N, D) float32, unit rows, and the median time of one crop, two threads."""
+
+    embeddings: FloatArray
+    call_ms: float
+
+
 def embed_int8(encoder: bytes, crops: PixelArray, runtime: str) -> FloatArray:
     """Return `edge.embed`'s embeddings of *crops*, (N, D) float32, unit rows.
 
     Args:
         encoder: full-int8 .tflite bytes.
         crops: (N, 112, 112, 3) uint8 RGB, N >= 1.
-        runtime: a key of `edge.embed.RUNTIMES` that is installed.
+        runtime: a key of `edge.tflite.RUNTIMES` that is installed.
+
+    Raises:
+        BundleError: if the runtime refuses the encoder, naming operator and layer, or crashes.
+    """
+    return run_encoder(encoder, crops, runtime).embeddings
+
+
+def run_encoder(encoder: bytes, crops: PixelArray, runtime: str, *, in_float: bool = False) -> Run:
+    """Return what *encoder* makes of *crops*, and how fast.
+
+    Args:
+        encoder: .tflite bytes; full-int8 ones go through `edge.embed`, as at the door.
+        crops: (N, 112, 112, 3) uint8 RGB, N >= 1.
+        runtime: a key of `edge.tflite.RUNTIMES` that is installed.
+        in_float: whether the encoder takes float32 pixels.
 
     Raises:
         BundleError: if the runtime refuses the encoder, naming operator and layer, or crashes.
@@ -32,10 +56,10 @@ def embed_int8(encoder: bytes, crops: PixelArray, runtime: str) -> FloatArray:
     root = str(Path(__file__).resolve().parent.parent)
     paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
     with tempfile.TemporaryDirectory(prefix="janus-") as directory:
-        model, inputs, outputs = (Path(directory) / name for name in ("m.tflite", "i.npy", "o.npy"))
+        model, inputs, outputs = (Path(directory) / name for name in ("m.tflite", "i.npy", "o.npz"))
         model.write_bytes(encoder)
         np.save(inputs, crops)
-        named = [str(model), str(inputs), runtime, str(outputs)]
+        named = [str(model), str(inputs), runtime, str(outputs), "float" if in_float else "int8"]
         ended = subprocess.run(
             [sys.executable, "-m", "convert.embedding_worker", *named],
             stdout=subprocess.PIPE,
@@ -45,8 +69,8 @@ def embed_int8(encoder: bytes, crops: PixelArray, runtime: str) -> FloatArray:
         )
         if ended.returncode:
             raise BundleError(_why_failed(ended, runtime, encoder))
-        embeddings: FloatArray = np.load(outputs)
-    return embeddings
+        with np.load(outputs) as found:
+            return Run(found["embeddings"], float(found["call_ms"]))
 
 
 def _why_failed(ended: subprocess.CompletedProcess[str], runtime: str, encoder: bytes) -> str:

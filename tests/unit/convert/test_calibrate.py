@@ -9,7 +9,7 @@ import pytest
 
 from convert.calibrate import calibrate, check_support, effective_comparisons, subjects_needed
 from train.errors import TooFewComparisonsError
-from train.metrics import Comparisons, clopper_pearson, fmr_at
+from train.measuring.metrics import Comparisons, clopper_pearson, fmr_at
 
 
 def comparisons(subjects=20, pictures=4, seed=0, look_alikes=()):

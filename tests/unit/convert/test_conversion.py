@@ -10,14 +10,27 @@ import pytest
 
 pytest.importorskip("tqdm", reason="needs the workstation extra")
 
-from convert.conversion import convert
+from convert.cli import report
+from convert.conversion import Wishes, convert
 from convert.encoder import check_tensors, embed_float, load_encoder
+from convert.forms import form_path
 from convert.layers import layer_errors, where_lost
+from convert.provenance import read_run
 from convert.quantize import float_encoder, quantize_network
 from convert.runtimes import embed_int8
 from edge.align import ALIGNMENT
-from edge.bundle import read_bundle
+from edge.bundle import inspect_bundle, read_bundle
+from edge.config import SHIPPED_BUNDLE
 from edge.errors import BundleError
+from edge.signing import (
+    PRIVATE_KEY_FILE,
+    PUBLIC_KEY_FILE,
+    Trust,
+    fingerprint_of,
+    make_keys,
+    read_private_key,
+    read_public_key,
+)
 from edge.tflite import installed_runtimes
 from train.errors import TooFewComparisonsError
 
@@ -38,7 +51,7 @@ def sabotaged(tmp_path_factory, toy_encoder):
 
 def test_sabotaged_encoder_fails_with_the_layer_and_writes_nothing(sabotaged, photos, tmp_path):
     with pytest.raises(BundleError, match=r"mean cosine .* below 0\.99.* Layer loud\w*/") as caught:
-        convert(sabotaged, photos, tmp_path / "bundle", fmr=0.1, name=None, force=False)
+        convert(read_run(sabotaged), photos, tmp_path / "bundle", Wishes(fmr=0.1))
     assert caught.value.exit_code == 3
     assert list(tmp_path.iterdir()) == []
 
@@ -47,7 +60,8 @@ def test_sabotaged_encoder_fails_with_the_layer_and_writes_nothing(sabotaged, ph
 def forced(sabotaged, photos, tmp_path_factory):
     """The bundle of the sabotaged encoder, written all the same."""
     bundle = tmp_path_factory.mktemp("forced") / "bundle"
-    assert convert(sabotaged, photos, bundle, fmr=0.1, name="bad", force=True).parity.failures
+    wishes = Wishes(fmr=0.1, name="bad", force=True)
+    assert convert(read_run(sabotaged), photos, bundle, wishes).parity.failures
     return bundle
 
 
@@ -59,18 +73,65 @@ def test_forced_bundle_says_that_it_failed(forced):
 
 def test_edge_refuses_a_bundle_that_failed(forced):
     with pytest.raises(BundleError, match="parity"):
-        read_bundle(forced, alignment=ALIGNMENT)
+        read_bundle(forced, alignment=ALIGNMENT, trust=Trust(allow_unsigned=True))
+
+
+@pytest.fixture(scope="module")
+def made(encoder, photos, tmp_path_factory):
+    """A sound conversion: signed, with eyes, and with both float forms beside it."""
+    directory = tmp_path_factory.mktemp("made")
+    encoder.save(directory / "encoder.keras")
+    make_keys(directory / "keys")
+    wishes = Wishes(
+        fmr=0.1,
+        also=("float16", "float32"),
+        eyes=inspect_bundle(SHIPPED_BUNDLE),
+        key=read_private_key(directory / "keys" / PRIVATE_KEY_FILE),
+    )
+    bundle = directory / "bundle"
+    return bundle, convert(read_run(directory / "encoder.keras"), photos, bundle, wishes)
+
+
+def test_bundle_is_signed_and_carries_evidence_and_eyes(made):
+    bundle, conversion = made
+    key = read_public_key(bundle.parent / "keys" / PUBLIC_KEY_FILE)
+    read = read_bundle(bundle, alignment=ALIGNMENT, trust=Trust({fingerprint_of(key): key}))
+    assert read.evidence == conversion.evidence.map
+    assert read.eyes == inspect_bundle(SHIPPED_BUNDLE).eyes
+    facts = read.manifest.training["calibration"]["evidence"]
+    assert 0 <= facts["cllr_least"] <= facts["cllr"] < facts["cllr_cosine"]
+
+
+def test_float_forms_are_written_beside_the_bundle_and_compared(made):
+    bundle, conversion = made
+    sizes = {each.kind: each.bytes for each in conversion.forms}
+    assert sizes["int8"] < sizes["float16"] < sizes["float32"]
+    for kind in ("float16", "float32"):
+        assert form_path(bundle, kind).stat().st_size == sizes[kind]
+    assert not any(each.suffix == ".partial" for each in bundle.parent.iterdir())
+    assert {(each.kind, each.agreement.runtime) for each in conversion.forms} == {
+        (kind, runtime) for kind in sizes for runtime in installed_runtimes()
+    }
+    exact = [each for each in conversion.forms if each.kind == "float32"]
+    assert min(each.agreement.cosine_min for each in exact) > 0.99999
+    assert all(each.call_ms > 0 for each in conversion.forms)
+
+
+def test_report_says_everything_that_was_measured(made):
+    said = report(made[1])
+    for word in ("TAR at FMR", "the lowest that these pictures support", "Cllr", "float16", "FNMR"):
+        assert word in said
 
 
 def test_too_few_people_are_refused_before_anything_takes_long(sabotaged, photos, tmp_path):
     with pytest.raises(TooFewComparisonsError, match="takes 46 subjects"):
-        convert(sabotaged, photos, tmp_path / "bundle", fmr=1e-3, name=None, force=False)
+        convert(read_run(sabotaged), photos, tmp_path / "bundle", Wishes(fmr=1e-3))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_target_that_is_no_bundle_is_refused_before_anything_takes_long(sabotaged, photos):
     with pytest.raises(BundleError, match="no part of a bundle"):
-        convert(sabotaged, photos, photos, fmr=0.1, name=None, force=False)
+        convert(read_run(sabotaged), photos, photos, Wishes(fmr=0.1))
 
 
 def test_sound_network_loses_little_in_every_layer_and_none_is_accused(encoder, int8_bytes, crops):

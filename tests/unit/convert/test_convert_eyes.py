@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from bundles import FILES, contents, write
 
+from edge.bundle import inspect_bundle
+from edge.config import DetectorConfig
+from edge.detect import open_detector
 from edge.errors import BundleError
-from edge.eyes import REFINER_TEMPLATE, EyesDetector
-from edge.eyes_bundle import read_eyes
-from edge.tflite import open_network
+from edge.eyes import REFINER_TEMPLATE
 from train.eyes.material import Material, Photo
 
 pytestmark = [pytest.mark.tf, pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
@@ -46,16 +48,30 @@ def run(monkeypatch, tmp_path):
     return directory
 
 
-def test_a_finder_that_has_learnt_nothing_is_refused(run, tmp_path):
+@pytest.fixture
+def bundle(tmp_path):
+    """A signed bundle without eyes."""
+    files = {"encoder.tflite": FILES["encoder.tflite"]}
+    return write(tmp_path / "bundle", contents(files))
+
+
+def test_a_finder_that_has_learnt_nothing_is_refused(run, tmp_path, bundle):
     from convert.eyes import convert_eyes, holds_eyes
 
     assert holds_eyes(run)
     with pytest.raises(BundleError, match="has not learnt"):
-        convert_eyes(run, tmp_path, tmp_path / "out")
-    assert not (tmp_path / "out").exists()
+        convert_eyes(run, tmp_path, bundle)
+    assert inspect_bundle(bundle).eyes is None
 
 
-def test_the_edge_opens_what_was_converted(run, tmp_path, monkeypatch):
+def test_eyes_need_a_bundle_with_an_encoder(run, tmp_path):
+    from convert.eyes import convert_eyes
+
+    with pytest.raises(BundleError, match="eyes become part of a bundle"):
+        convert_eyes(run, tmp_path, tmp_path / "nothing")
+
+
+def test_the_edge_opens_what_was_converted(run, tmp_path, monkeypatch, bundle):
     import keras
 
     from convert import eyes
@@ -67,12 +83,10 @@ def test_the_edge_opens_what_was_converted(run, tmp_path, monkeypatch):
     finder.save(run / "finder.keras")
     # Parity of untrained networks means nothing.
     monkeypatch.setattr(eyes, "_LIMITS", dict.fromkeys(eyes._LIMITS, 1e6))
-    eyes.convert_eyes(run, tmp_path, tmp_path / "out")
-    bundle = read_eyes(tmp_path / "out")
-    detector = EyesDetector(
-        open_network(bundle.finder, "finder"),
-        open_network(bundle.refiner, "refiner"),
-        smallest_face_px=0,
-        score=bundle.manifest.score,
-    )
+    before = inspect_bundle(bundle).model_id
+    facts = eyes.convert_eyes(run, tmp_path, bundle)
+    made = inspect_bundle(bundle)
+    assert made.manifest.eyes == facts
+    assert (made.model_id, made.signer) == (before, None)  # galleries stay, the signature goes
+    detector = open_detector(DetectorConfig(backend="janus"), eyes=made.eyes)
     detector.detect(np.zeros((480, 640, 3), np.uint8))

@@ -14,6 +14,7 @@ pytest.importorskip("tqdm", reason="needs the workstation extra")
 
 from convert import pictures
 from convert.pictures import evenly, read_index, read_pictures, thinned
+from train.data.datasets import Index, Picture
 from train.errors import DataSetError
 
 
@@ -85,6 +86,27 @@ def test_large_sets_are_thinned_evenly_by_person(photos):
 def test_thinning_leaves_everybody_a_mated_comparison(photos):
     index = thinned(read_index(photos), 5)
     assert [len(index.only([each]).pictures) for each in index.subjects] == [2] * 7
+
+
+def picture(path, subject):
+    return Picture(path, subject, "toys", load=lambda: None)
+
+
+def test_crowd_of_strangers_is_thinned_too():
+    """22,000 strangers would make 250 million comparisons, and need 14 GB."""
+    known = [picture(f"{n}/{at}", f"p{n}") for n in range(300) for at in range(20)]
+    crowd = [picture(f"z{n}", f"z{n}") for n in range(22_000)]
+    index = thinned(Index((*known, *crowd)), 1500)
+    mated = [each for each in index.subjects if each.startswith("p")]
+    assert len(mated) == 300
+    assert 1400 <= len(index.pictures) <= 1500
+    assert len(index.subjects) - len(mated) >= 750
+
+
+def test_many_people_are_thinned_to_two_pictures_each():
+    people = [picture(f"{n}/{at}", f"p{n}") for n in range(4000) for at in range(3)]
+    index = thinned(Index(tuple(people)), 1500)
+    assert (len(index.subjects), len(index.pictures)) == (750, 1500)
 
 
 def test_small_sets_are_left_alone(photos):

@@ -70,6 +70,25 @@ def test_operator_without_int8_form_is_named_with_its_layer(toy_encoder, crops):
         quantize_network(toy_encoder(unit), crops[:2])
 
 
+def test_last_operator_without_int8_form_is_named_with_its_layer_too(toy_encoder, crops):
+    """What the whole network gives bears no layer's name in the file."""
+    import keras
+
+    last = keras.layers.Dense(16, activation="elu", name="odd")
+    with pytest.raises(BundleError, match=r"operator ELU of odd_1\S* has no int8 form"):
+        quantize_network(toy_encoder(last), crops[:2])
+
+
+@pytest.mark.parametrize("activation", ["selu", "gelu"])
+def test_activations_that_have_an_int8_form_run_in_every_runtime(toy_encoder, crops, activation):
+    import keras
+
+    odd = keras.layers.Dense(16, activation=activation, name="odd")
+    encoder = quantize_network(toy_encoder(odd), crops[:4])
+    for runtime in installed_runtimes():
+        assert embed_int8(encoder, crops[:4], runtime).shape == (4, 16)
+
+
 @pytest.mark.skipif(find_spec("tflite_runtime") is None, reason="needs the extra tflite-runtime")
 def test_operator_that_one_runtime_lacks_is_named_with_its_layer(toy_encoder, crops):
     """The logarithm of a softplus, in int8, is newer than tflite-runtime 2.14."""
