@@ -1,83 +1,52 @@
-"""A model bundle: a directory with manifest.json and the encoder that it describes.
+"""A model bundle: a directory with manifest.json, every file that it names, and nothing else.
 
-What is verified is what is loaded: each file is read once, and hash and size are checked on those
-very bytes. The manifest is accepted only in its canonical form, so the one kind of change that goes
-unseen is one that yields another valid manifest, such as another threshold: hashes show damage and
-mix-ups, they cannot show forgery.
+What is verified is what is used: each file is read once, and signature, size and hash are checked
+on those very bytes, the signature before anything is parsed.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from edge.errors import BundleError
+from edge.eyes import GEOMETRY, Eyes
 from edge.manifest import (
+    ENCODER_FILE,
+    FINDER_FILE,
     MANIFEST_FILE,
-    FieldError,
-    Fields,
-    canonical,
-    check_canonical,
-    parse_json,
-    read_manifest,
-    read_verified,
-    require,
+    MOST_FILE_BYTES,
+    MOST_FILES,
+    REFINER_FILE,
+    SIGNATURE_FILE,
+    Manifest,
+    parse_manifest,
 )
-from edge.vocabulary import CROP_SIZE_PX, OperatingPoint
+from edge.signing import MOST_SIGNATURE_BYTES, Trust, parse_signature
+from edge.vocabulary import EvidenceMap, OperatingPoint
 
-SCHEMA = 1
-ENCODER_FILE = "encoder.tflite"
-
-_MOST_ENCODER_BYTES = 64 << 20
-_MOST_EMBEDDING_SIZE = 4096
-
-
-@dataclass(frozen=True, slots=True)
-class EncoderFacts:
-    """The encoder file and the tensors that it must have; `value_range` is the pixels' own."""
-
-    file: str
-    sha256: str
-    bytes: int
-    input_shape: tuple[int, int, int, int]
-    input_dtype: str
-    value_range: tuple[int, int]
-    embedding_size: int
-
-
-@dataclass(frozen=True, slots=True)
-class Manifest:
-    """What a bundle says about itself.
-
-    Args:
-        name: for people.
-        alignment: the id of the geometry that the encoder was trained with.
-        encoder: the file and its tensors.
-        operating_point: the threshold with its evidence.
-        parity: how near the int8 encoder is to the float one, by measure.
-        training: `recipe`, and whatever else is known, as JSON values.
-        versions: tool → version.
-    """
-
-    name: str
-    alignment: str
-    encoder: EncoderFacts
-    operating_point: OperatingPoint
-    parity: Mapping[str, float]
-    training: Mapping[str, Any]
-    versions: Mapping[str, str]
+_MOST_MANIFEST_BYTES = 1 << 20
+_MOST_BYTES = 96 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """A verified bundle: `encoder` holds the bytes that were hashed."""
+    """A bundle whose files are those that its manifest describes.
+
+    Args:
+        directory: where it was read.
+        manifest: what it says about itself.
+        contents: the bytes of every file by name, manifest and signature included.
+        signer: the fingerprint of the key that signed it; whether that key is trusted is known
+            of bundles from `read_bundle` only.
+    """
 
     directory: Path
     manifest: Manifest
-    encoder: bytes
+    contents: Mapping[str, bytes]
+    signer: str | None
 
     @property
     def name(self) -> str:
@@ -90,139 +59,188 @@ class Bundle:
         return self.manifest.operating_point
 
     @property
+    def evidence(self) -> EvidenceMap:
+        """What a score is worth."""
+        return self.manifest.evidence
+
+    @property
     def model_id(self) -> str:
         """Sha256 over encoder and alignment: equal where embeddings are comparable."""
-        named = f"{self.manifest.encoder.sha256} {self.manifest.alignment}"
-        return hashlib.sha256(named.encode()).hexdigest()
+        return self.manifest.model_id
+
+    @property
+    def bundle_id(self) -> str:
+        """Sha256 over the manifest, and so over everything: equal bundles have equal ids."""
+        return hashlib.sha256(self.contents[MANIFEST_FILE]).hexdigest()
+
+    @property
+    def encoder(self) -> bytes:
+        """The encoder's file."""
+        return self.contents[ENCODER_FILE]
+
+    @property
+    def eyes(self) -> Eyes | None:
+        """The eyes' two networks, where the bundle has them."""
+        if self.manifest.eyes is None:
+            return None
+        return Eyes(
+            self.contents[FINDER_FILE], self.contents[REFINER_FILE], self.manifest.eyes.score
+        )
 
 
-def read_bundle(directory: Path, *, alignment: str) -> Bundle:
-    """Read and verify the bundle in *directory*.
+def read_bundle(directory: Path, *, alignment: str, trust: Trust) -> Bundle:
+    """Read the bundle in *directory* for a door: trusted, whole, fitting this edge.
 
     Args:
-        directory: holds manifest.json and the file that it names.
+        directory: holds manifest.json, manifest.sig and the files that the manifest names.
         alignment: the id of this edge's geometry, `edge.align.ALIGNMENT`.
+        trust: whose signature counts.
 
     Raises:
         BundleError: naming the file, what is wrong with it, and what to do.
     """
+    return check_bundle(read_contents(directory), directory, alignment=alignment, trust=trust)
+
+
+def inspect_bundle(directory: Path) -> Bundle:
+    """Read a bundle for looking at: its files are as its manifest says, whoever signed it.
+
+    Raises:
+        BundleError: naming the file, what is wrong with it, and what to do.
+    """
+    return parse_bundle(read_contents(directory), directory)
+
+
+def check_bundle(
+    contents: Mapping[str, bytes], directory: Path, *, alignment: str, trust: Trust
+) -> Bundle:
+    """Return the bundle that *contents* are, as `read_bundle` does; reads nothing."""
+    trust.check(_manifest_of(contents, directory), contents.get(SIGNATURE_FILE), directory)
+    bundle = parse_bundle(contents, directory)
+    _require_fit(bundle, alignment)
+    return bundle
+
+
+def parse_bundle(contents: Mapping[str, bytes], directory: Path) -> Bundle:
+    """Return the bundle that *contents* are, if each file is the one that the manifest describes.
+
+    Args:
+        contents: file name → bytes.
+        directory: for messages.
+
+    Raises:
+        BundleError: naming the file and what is wrong with it.
+    """
     path = directory / MANIFEST_FILE
-    manifest = parse_manifest(read_manifest(directory), path)
+    manifest = parse_manifest(_manifest_of(contents, directory), path)
+    signature = contents.get(SIGNATURE_FILE)
+    signer = None
+    if signature is not None:
+        signer, _ = parse_signature(signature, directory / SIGNATURE_FILE)
+    unnamed = sorted(contents.keys() - manifest.files.keys() - {MANIFEST_FILE, SIGNATURE_FILE})
+    if unnamed:
+        raise BundleError(
+            f"{directory / unnamed[0]} is not named in {MANIFEST_FILE}, so it belongs to another "
+            "bundle or to none; remove it, or copy the bundle again"
+        )
+    for name, facts in sorted(manifest.files.items()):
+        _check_file(directory / name, contents.get(name), facts.sha256, facts.bytes)
+    return Bundle(directory, manifest, contents, signer)
+
+
+def _manifest_of(contents: Mapping[str, bytes], directory: Path) -> bytes:
+    if MANIFEST_FILE not in contents:
+        raise _missing(directory / MANIFEST_FILE)
+    return contents[MANIFEST_FILE]
+
+
+def _missing(path: Path) -> BundleError:
+    return BundleError(
+        f"{path} is missing or no file; point [encoder] bundle at a directory made by "
+        "`janus convert`, or copy the bundle again"
+    )
+
+
+def _check_file(path: Path, content: bytes | None, sha256: str, size_bytes: int) -> None:
+    if content is None:
+        raise _missing(path)
+    if len(content) != size_bytes:
+        raise BundleError(
+            f"{path} has {len(content):,} bytes, the manifest says {size_bytes:,}; "
+            "it was cut off or replaced: copy the bundle again"
+        )
+    found = hashlib.sha256(content).hexdigest()
+    if found != sha256:
+        raise BundleError(
+            f"{path} has sha256 {found[:12]}…, the manifest says {sha256[:12]}…; "
+            "it was damaged or belongs to another bundle: copy the bundle again"
+        )
+
+
+def _require_fit(bundle: Bundle, alignment: str) -> None:
+    """Refuse a bundle of another geometry, or one that did not pass parity."""
+    manifest, path = bundle.manifest, bundle.directory / MANIFEST_FILE
     if manifest.alignment != alignment:
         raise BundleError(
             f"{path}: the encoder expects alignment {manifest.alignment!r}, this edge has "
             f"{alignment!r}; install a bundle made for it, or the matching release of janus-door"
+        )
+    if manifest.eyes is not None and manifest.eyes.geometry != GEOMETRY:
+        raise BundleError(
+            f"{path}: the eyes expect geometry {manifest.eyes.geometry!r}, this edge has "
+            f"{GEOMETRY!r}; install a bundle made for it, or the matching release of janus-door"
         )
     if manifest.parity.get("passed") != 1.0:
         raise BundleError(
             f"{path}: the int8 encoder did not pass parity with the float one, so nobody knows "
             "whom it lets in; convert the model again, without --force"
         )
-    facts = manifest.encoder
-    encoder = read_verified(
-        directory / facts.file,
-        sha256=facts.sha256,
-        size_bytes=facts.bytes,
-        most_bytes=_MOST_ENCODER_BYTES,
-    )
-    return Bundle(directory, manifest, encoder)
 
 
-def describe_encoder(encoder: bytes, *, embedding_size: int) -> EncoderFacts:
-    """Return the facts of *encoder*, a full-int8 network from crops to (1, embedding_size)."""
-    return EncoderFacts(
-        file=ENCODER_FILE,
-        sha256=hashlib.sha256(encoder).hexdigest(),
-        bytes=len(encoder),
-        input_shape=(1, CROP_SIZE_PX, CROP_SIZE_PX, 3),
-        input_dtype="int8",
-        value_range=(0, 255),
-        embedding_size=embedding_size,
-    )
-
-
-def manifest_bytes(manifest: Manifest) -> bytes:
-    """Return the canonical form: equal manifests give equal bytes.
+def read_contents(directory: Path) -> dict[str, bytes]:
+    """Return the bytes of every file in *directory*, each read once and none of them far too large.
 
     Raises:
-        BundleError: if `read_bundle` would refuse it.
+        BundleError: if one cannot be read, is no plain file (nor a link to one), or is too large.
     """
-    written = _canonical(manifest)
-    parse_manifest(written, Path(MANIFEST_FILE))
-    return written
-
-
-def parse_manifest(written: bytes, path: Path) -> Manifest:
-    """Validate the manifest *written* at *path*, field by field.
-
-    Raises:
-        BundleError: naming the field and what it should be.
-    """
-    tree = parse_json(written, path)
     try:
-        manifest = _manifest(tree)
-    except FieldError as exc:
-        raise BundleError(f"{path}: {exc}; convert the model again") from exc
-    check_canonical(_canonical(manifest), written, path)
-    return manifest
-
-
-def _canonical(manifest: Manifest) -> bytes:
-    return canonical({"schema": SCHEMA, **asdict(manifest)})
-
-
-def _manifest(tree: object) -> Manifest:
-    if isinstance(tree, dict) and tree.get("schema") != SCHEMA:
-        raise FieldError(
-            f"schema is {tree.get('schema')!r}, this edge reads {SCHEMA}; install the release of "
-            "janus-door that the bundle was made for"
+        names = sorted(each.name for each in directory.iterdir())
+    except FileNotFoundError as exc:
+        raise _missing(directory / MANIFEST_FILE) from exc
+    except OSError as exc:
+        raise BundleError(
+            f"{directory} is no directory that can be read: {exc.strerror}; point [encoder] bundle "
+            "at one made by `janus convert`"
+        ) from exc
+    if len(names) > MOST_FILES + 2:
+        raise BundleError(
+            f"{directory} holds {len(names)} files, more than any bundle; point [encoder] bundle "
+            "at a directory made by `janus convert`"
         )
-    top = Fields(tree, "")
-    top.take("schema", int)
-    manifest = Manifest(
-        name=top.text("name"),
-        alignment=top.text("alignment"),
-        encoder=_encoder(Fields(top.take("encoder", dict), "encoder.")),
-        operating_point=_operating_point(
-            Fields(top.take("operating_point", dict), "operating_point.")
-        ),
-        parity=top.mapping("parity", float),
-        training=top.mapping("training", object),
-        versions=top.mapping("versions", str),
-    )
-    top.done()
-    recipe = manifest.training.get("recipe")
-    require(isinstance(recipe, str) and recipe != "", "training.recipe", recipe, "a recipe's name")
-    return manifest
+    contents: dict[str, bytes] = {}
+    for name in names:
+        left = _MOST_BYTES - sum(map(len, contents.values()))
+        contents[name] = _read(directory / name, min(left, _most_bytes(name)))
+    return contents
 
 
-def _encoder(fields: Fields) -> EncoderFacts:
-    crop = (1, CROP_SIZE_PX, CROP_SIZE_PX, 3)
-    file, sha256 = fields.file_name("file"), fields.sha256("sha256")
-    fields.equal("input_shape", list(crop))
-    fields.equal("input_dtype", "int8")
-    fields.equal("value_range", [0, 255])
-    facts = EncoderFacts(
-        file=file,
-        sha256=sha256,
-        bytes=fields.whole("bytes", _MOST_ENCODER_BYTES),
-        input_shape=crop,
-        input_dtype="int8",
-        value_range=(0, 255),
-        embedding_size=fields.whole("embedding_size", _MOST_EMBEDDING_SIZE),
-    )
-    fields.done()
-    return facts
+def _most_bytes(name: str) -> int:
+    limits = {MANIFEST_FILE: _MOST_MANIFEST_BYTES, SIGNATURE_FILE: MOST_SIGNATURE_BYTES}
+    return limits.get(name, MOST_FILE_BYTES)
 
 
-def _operating_point(fields: Fields) -> OperatingPoint:
-    point = OperatingPoint(
-        threshold=fields.number("threshold", -1.0, 1.0),
-        fmr=fields.number("fmr", 0.0, 1.0),
-        fnmr=fields.number("fnmr", 0.0, 1.0),
-        comparisons=fields.whole("comparisons", 10**12),
-        mated=fields.whole("mated", 10**12),
-        data_id=fields.text("data_id"),
-    )
-    fields.done()
-    return point
+def _read(path: Path, most_bytes: int) -> bytes:
+    """Return the bytes of a plain file (or a link to one) of at most *most_bytes*."""
+    try:
+        if not path.is_file():
+            raise _missing(path)
+        with path.open("rb") as file:
+            content = file.read(most_bytes + 1)
+    except OSError as exc:
+        raise BundleError(f"{path} cannot be read: {exc.strerror}; check its permissions") from exc
+    if len(content) > most_bytes:
+        raise BundleError(
+            f"{path} is larger than {max(most_bytes / (1 << 20), 0.001):.3g} MiB, which no bundle "
+            "needs; install a bundle made by `janus convert`"
+        )
+    return content

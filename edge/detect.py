@@ -11,9 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from edge.config import DetectorConfig
-from edge.errors import ConfigError
-from edge.eyes import EyesDetector, is_a_face
-from edge.eyes_bundle import read_eyes
+from edge.errors import BundleError, ConfigError
+from edge.eyes import Eyes, EyesDetector, is_a_face
 from edge.tflite import open_network
 from edge.vocabulary import Box, Detection, FloatArray, PixelArray
 
@@ -228,19 +227,22 @@ class YunetDetector:
         return _largest_first([each for each in found if each.box.width >= self._smallest_face_px])
 
 
-def open_detector(config: DetectorConfig, *, runtime: str = "auto") -> Detector:
+def open_detector(
+    config: DetectorConfig, *, runtime: str = "auto", eyes: Eyes | None = None
+) -> Detector:
     """Return the detector that *config* names.
 
     Args:
         config: the table [detector].
         runtime: what runs the eyes' networks; auto, or a key of `edge.tflite.RUNTIMES`.
+        eyes: those of the bundle; None if it has none.
 
     Raises:
         ConfigError: if the back-end is unknown, or its model or runtime is missing or wrong.
-        BundleError: if the eyes' bundle is not to be trusted or does not fit.
+        BundleError: if the bundle has no eyes and [detector] asks for them, or they do not fit.
     """
     if config.backend == "janus":
-        return _open_eyes(config, runtime)
+        return _open_eyes(config, runtime, eyes)
     if config.backend == "haar":
         return HaarDetector(config.smallest_face_px)
     if config.backend != "yunet":
@@ -252,13 +254,17 @@ def open_detector(config: DetectorConfig, *, runtime: str = "auto") -> Detector:
     return YunetDetector(config.model, config.smallest_face_px, config.score)
 
 
-def _open_eyes(config: DetectorConfig, runtime: str) -> EyesDetector:
-    bundle = read_eyes(config.eyes)
+def _open_eyes(config: DetectorConfig, runtime: str, eyes: Eyes | None) -> EyesDetector:
+    if eyes is None:
+        raise BundleError(
+            '[detector] backend = "janus" takes the eyes of the bundle, and this bundle has none; '
+            'choose backend = "haar", or install a bundle with finder.tflite and refiner.tflite'
+        )
     return EyesDetector(
-        open_network(bundle.finder, "finder", runtime=runtime),
-        open_network(bundle.refiner, "refiner", runtime=runtime),
+        open_network(eyes.finder, "finder", runtime=runtime),
+        open_network(eyes.refiner, "refiner", runtime=runtime),
         smallest_face_px=config.smallest_face_px,
-        score=bundle.manifest.score,
+        score=eyes.score,
         most_faces=_MOST_FACES,
     )
 

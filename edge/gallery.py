@@ -1,4 +1,7 @@
-"""References of enrolled subjects in one SQLite file, bound to the one model that made them.
+"""References of enrolled subjects in one SQLite file, each bound to the model that made it.
+
+One model is in use at a time. `edge.succession` prepares the file for another, whose references
+then lie beside the first one's: a door never sees references of two models, nor of the wrong one.
 
 A forgotten subject leaves no bytes in the file or in its write-ahead log: rows are overwritten
 (``secure_delete``), the file is rewritten (VACUUM) and the log emptied before `forget` returns.
@@ -18,52 +21,23 @@ from pathlib import Path
 import numpy as np
 
 from edge.errors import GalleryError, GalleryModelMismatchError
+from edge.gallery_layout import LAYOUT, VECTOR_TYPE
 from edge.naming import folded, spelling
-from edge.store import BUSY_S, Database, Layout, Store
-from edge.vocabulary import Embedding, FloatArray, Gallery
+from edge.store import BUSY_S, Database, Store
+from edge.vocabulary import Embedding, FloatArray, Gallery, PixelArray
 
-_VECTOR_TYPE = np.dtype("<f4")
 # Twice that of vocabulary.Embedding: what could be enrolled can be loaded, whatever the rounding.
 _UNIT_TOLERANCE = 2e-3
-
-_LAYOUT = Layout(
-    noun="gallery",
-    application_id=0x4A616E47,  # "JanG"
-    migrations=(
-        (
-            # One row. `model_id` is empty until the gallery is bound, `size` (the embedding's
-            # length D) is 0 until somebody is enrolled; `traces` is 1 from the deletion of a
-            # subject until the file has been rewritten.
-            """CREATE TABLE model (
-                one INTEGER PRIMARY KEY CHECK (one = 1),
-                model_id TEXT NOT NULL,
-                size INTEGER NOT NULL,
-                traces INTEGER NOT NULL)""",
-            "INSERT INTO model VALUES (1, '', 0, 0)",
-            """CREATE TABLE subject (
-                subject_id TEXT NOT NULL PRIMARY KEY,
-                name TEXT NOT NULL,
-                folded_name TEXT NOT NULL UNIQUE,
-                enrolled_on TEXT NOT NULL)""",
-            """CREATE TABLE reference (
-                reference_id INTEGER PRIMARY KEY,
-                subject_id TEXT NOT NULL REFERENCES subject ON DELETE CASCADE,
-                vector BLOB NOT NULL,
-                enrolled_on TEXT NOT NULL)""",
-            "CREATE INDEX reference_of_subject ON reference (subject_id)",
-        ),
-    ),
-    error=GalleryError,
-    if_absent="`janus enrol NAME PHOTO` makes it",
-    if_damaged="move it away, then restore a backup or enrol again (`janus enrol`)",
-)
 
 log = logging.getLogger("janus")
 
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """One enrolled subject; ``enrolled_on`` is the ISO 8601 UTC time of the first enrolment."""
+    """One enrolled subject; ``enrolled_on`` is the ISO 8601 UTC time of the first enrolment.
+
+    ``references`` counts those of the model in use: with none, the person must be enrolled again.
+    """
 
     name: str
     subject_id: str
@@ -76,9 +50,10 @@ class GalleryStore(Store):
 
     Args:
         path: the SQLite file.
-        model_id: the model whose embeddings it holds; a new gallery is made and bound to it. A
-            gallery of another model is bound anew if nobody is enrolled in it, for then nothing
-            is lost. None opens an existing gallery of whatever model, to list and forget people.
+        model_id: the model whose embeddings are used; a new gallery is made and bound to it. A
+            gallery of another model is bound anew if it was prepared for this one, or if nobody is
+            enrolled in it, for then nothing is lost. None opens an existing gallery of whatever
+            model, to list and forget people.
         busy_s: how long to wait for another program's lock.
 
     Raises:
@@ -87,7 +62,7 @@ class GalleryStore(Store):
     """
 
     def __init__(self, path: Path, model_id: str | None, *, busy_s: float = BUSY_S) -> None:
-        self._database = Database(path, _LAYOUT, create=model_id is not None, busy_s=busy_s)
+        self._database = Database(path, LAYOUT, create=model_id is not None, busy_s=busy_s)
         # The version of the file that `load` has seen last; None: this object changed it since.
         self._loaded_version: int | None = None
         try:
@@ -97,12 +72,22 @@ class GalleryStore(Store):
             self.close()
             raise
 
-    def enrol(self, name: str, embeddings: Sequence[Embedding]) -> str:
+    def enrol(
+        self,
+        name: str,
+        embeddings: Sequence[Embedding],
+        *,
+        crops: Sequence[PixelArray] = (),
+        alignment: str = "",
+    ) -> str:
         """Add references to the subject of that name, new or known: all of them or none.
 
         Args:
             name: 1 to 100 characters; compared without regard to case.
             embeddings: one or more references, by this gallery's model.
+            crops: the aligned faces behind them, (112, 112, 3) uint8 RGB each, where the site
+                chose to keep them; else none.
+            alignment: the id of the geometry that cut the crops.
 
         Returns: the subject's id, 8 hexadecimal digits that say nothing about the person.
 
@@ -120,7 +105,7 @@ class GalleryStore(Store):
             )
         now = datetime.now(UTC).isoformat(timespec="seconds")
         with self._database.writing() as rows:
-            self._require_size(rows, len(vectors[0]) // _VECTOR_TYPE.itemsize)
+            self._require_size(rows, len(vectors[0]) // VECTOR_TYPE.itemsize)
             known = rows.execute(
                 "SELECT subject_id FROM subject WHERE folded_name = ?", (key,)
             ).fetchone()
@@ -129,15 +114,22 @@ class GalleryStore(Store):
                 rows.execute(
                     "INSERT INTO subject VALUES (?, ?, ?, ?)", (subject_id, spelt, key, now)
                 )
+            kept: list[int | None] = [_keep(rows, subject_id, alignment, each) for each in crops]
             rows.executemany(
-                "INSERT INTO reference (subject_id, vector, enrolled_on) VALUES (?, ?, ?)",
-                [(subject_id, vector, now) for vector in vectors],
+                "INSERT INTO reference (subject_id, vector, enrolled_on, model_id, crop_id) "
+                "VALUES (?, ?, ?, ?, ?)",
+                [
+                    (subject_id, vector, now, self.model_id, crop_id)
+                    for vector, crop_id in zip(vectors, kept or [None] * len(vectors), strict=True)
+                ],
             )
         self._loaded_version = None
         return subject_id
 
     def forget(self, name: str) -> int:
-        """Erase a subject and every reference, and return how many references there were.
+        """Erase a subject, every reference of any model and every crop.
+
+        Returns: how many references of the model in use there were.
 
         Raises:
             GalleryError: if nobody has that name (the message names the nearest), or the store
@@ -189,7 +181,8 @@ class GalleryStore(Store):
             size = self._bound_size(rows)
             found = rows.execute(
                 "SELECT subject_id, vector FROM reference JOIN subject USING (subject_id) "
-                "ORDER BY subject_id, reference_id"
+                "WHERE model_id = ? ORDER BY subject_id, reference_id",
+                (self.model_id,),
             ).fetchall()
         gallery = Gallery(
             model_id=self.model_id,
@@ -215,9 +208,16 @@ class GalleryStore(Store):
         with self._database.writing() as rows:
             bound, _, _ = self._model(rows)
             if bound != model_id:  # another program may have bound it meanwhile
-                if rows.execute("SELECT 1 FROM reference").fetchone():
+                known = rows.execute(
+                    "SELECT size FROM known_model WHERE model_id = ?", (model_id,)
+                ).fetchone()
+                if known is None and rows.execute("SELECT 1 FROM reference").fetchone():
                     raise GalleryModelMismatchError(gallery_model=bound, loaded_model=model_id)
-                rows.execute("UPDATE model SET model_id = ?, size = 0", (model_id,))
+                if known is None:
+                    rows.execute("DELETE FROM known_model")  # of nobody any more
+                    rows.execute("INSERT INTO known_model VALUES (?, 0)", (model_id,))
+                size = 0 if known is None else known[0]
+                rows.execute("UPDATE model SET model_id = ?, size = ?", (model_id, size))
         return model_id
 
     def _model(self, rows: sqlite3.Connection) -> tuple[str, int, int]:
@@ -241,22 +241,23 @@ class GalleryStore(Store):
                 f"{bound}; the model id is the same, so report this as a defect"
             )
         rows.execute("UPDATE model SET size = ?", (size,))
+        rows.execute("UPDATE known_model SET size = ? WHERE model_id = ?", (size, self.model_id))
 
     def _encoded(self, embedding: Embedding) -> bytes:
         if embedding.model_id != self.model_id:
             raise GalleryModelMismatchError(
                 gallery_model=self.model_id, loaded_model=embedding.model_id
             )
-        return embedding.vector.astype(_VECTOR_TYPE).tobytes()
+        return embedding.vector.astype(VECTOR_TYPE).tobytes()
 
     def _decoded(self, found: Sequence[tuple[str, bytes]], size: int) -> FloatArray:
         """Return (N, size) float32 unit rows, or say whose row is not one."""
         for subject_id, blob in found:
-            if not isinstance(blob, bytes) or len(blob) != size * _VECTOR_TYPE.itemsize:
+            if not isinstance(blob, bytes) or len(blob) != size * VECTOR_TYPE.itemsize:
                 raise self._database.damaged(
                     f"a reference of subject {subject_id} has not the length of {size} values"
                 )
-        joined = np.frombuffer(b"".join(blob for _, blob in found), dtype=_VECTOR_TYPE)
+        joined = np.frombuffer(b"".join(blob for _, blob in found), dtype=VECTOR_TYPE)
         matrix = joined.reshape(len(found), size).astype(np.float32)
         lengths = np.sqrt(np.einsum("ij,ij->i", matrix, matrix))
         # `<=` is false for NaN too.
@@ -284,11 +285,12 @@ class GalleryStore(Store):
 
 
 _PEOPLE = (
-    "SELECT name, subject_id, count(reference_id), subject.enrolled_on "
-    "FROM subject LEFT JOIN reference USING (subject_id) "
+    "SELECT name, subject.subject_id, count(reference_id), subject.enrolled_on "
+    "FROM subject LEFT JOIN reference ON reference.subject_id = subject.subject_id "
+    "AND reference.model_id = (SELECT model_id FROM model) "
 )
-_BY_NAME = "GROUP BY subject_id ORDER BY folded_name"
-_ONE_NAME = "WHERE folded_name = ? GROUP BY subject_id"
+_BY_NAME = "GROUP BY subject.subject_id ORDER BY folded_name"
+_ONE_NAME = "WHERE folded_name = ? GROUP BY subject.subject_id"
 
 
 def _find(rows: sqlite3.Connection, name: str) -> Person:
@@ -307,6 +309,15 @@ def _unused_id(rows: sqlite3.Connection) -> str:
         subject_id = secrets.token_hex(4)
         if not rows.execute("SELECT 1 FROM subject WHERE subject_id = ?", (subject_id,)).fetchone():
             return subject_id
+
+
+def _keep(rows: sqlite3.Connection, subject_id: str, alignment: str, crop: PixelArray) -> int:
+    """Store one crop and return its id."""
+    kept = rows.execute(
+        "INSERT INTO crop (subject_id, alignment, pixels) VALUES (?, ?, ?)",
+        (subject_id, alignment, crop.tobytes()),
+    )
+    return int(kept.lastrowid or 0)
 
 
 def _version(rows: sqlite3.Connection) -> int:

@@ -1,203 +1,240 @@
-"""Manifests: JSON in one canonical form, each field checked by name, and the files that they name.
+"""What a bundle says about itself: manifest.json, in one canonical form, every field checked.
 
-What is verified is what is loaded: each file is read once, and hash and size are checked on those
-very bytes.
+Equal manifests are equal bytes, so a signature over the bytes is one over the meaning.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
-import math
-import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any
 
 from edge.errors import BundleError
+from edge.fields import FieldError, Fields, canonical, check_canonical, parse_json, require
+from edge.vocabulary import CROP_SIZE_PX, EvidenceMap, OperatingPoint
 
-MANIFEST_FILE = "manifest.json"
-_MOST_MANIFEST_BYTES = 1 << 20
-_FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")  # a name, never a path
-_SHA256 = re.compile(r"[0-9a-f]{64}")
+SCHEMA = 2
+MANIFEST_FILE, SIGNATURE_FILE = "manifest.json", "manifest.sig"
+ENCODER_FILE = "encoder.tflite"
+FINDER_FILE, REFINER_FILE = "finder.tflite", "refiner.tflite"
+CARD_FILE = "MODEL_CARD.md"
 
-T = TypeVar("T")
+MOST_FILE_BYTES = 64 << 20
+MOST_FILES = 32
+_MOST_EMBEDDING_SIZE = 4096
+_MOST_POINTS = 1000
+_CROP_SHAPE = (1, CROP_SIZE_PX, CROP_SIZE_PX, 3)
 
 
-def read_manifest(directory: Path) -> bytes:
-    """Return the bytes of the manifest in *directory*.
+@dataclass(frozen=True, slots=True)
+class FileFacts:
+    """One file: the sha256 of its bytes in lower-case hex, and how many there are."""
+
+    sha256: str
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderFacts:
+    """The tensors that encoder.tflite must have; `value_range` is the pixels' own."""
+
+    embedding_size: int
+    input_shape: tuple[int, int, int, int] = _CROP_SHAPE
+    input_dtype: str = "int8"
+    value_range: tuple[int, int] = (0, 255)
+
+
+@dataclass(frozen=True, slots=True)
+class EyesFacts:
+    """What is known of finder.tflite and refiner.tflite.
+
+    Args:
+        geometry: how the networks are asked and answer, `edge.eyes.GEOMETRY`.
+        score: the lowest score that counts, 0 to 1.
+        parity: how near the int8 networks are to the float ones, by measure.
+        training: whatever is known, as JSON values.
+        versions: tool → version.
+    """
+
+    geometry: str
+    score: float
+    parity: Mapping[str, float]
+    training: Mapping[str, Any]
+    versions: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What a bundle says about itself.
+
+    Args:
+        name: for people.
+        files: every file of the bundle but manifest and signature, by name.
+        alignment: the id of the geometry that the encoder was trained with.
+        encoder: its tensors.
+        eyes: what is known of the eyes' networks; None where the bundle has none.
+        operating_point: the threshold with its evidence.
+        evidence: what a score is worth.
+        parity: how near the int8 encoder is to the float one, by measure.
+        training: `recipe`, and whatever else is known, as JSON values.
+        versions: tool → version.
+    """
+
+    name: str
+    files: Mapping[str, FileFacts]
+    alignment: str
+    encoder: EncoderFacts
+    operating_point: OperatingPoint
+    evidence: EvidenceMap
+    parity: Mapping[str, float]
+    training: Mapping[str, Any]
+    versions: Mapping[str, str]
+    eyes: EyesFacts | None = None
+
+    @property
+    def model_id(self) -> str:
+        """Sha256 over encoder and alignment: equal where embeddings are comparable.
+
+        Nothing else is in it: new eyes, another threshold or another card leave galleries valid.
+        """
+        named = f"{self.files[ENCODER_FILE].sha256} {self.alignment}"
+        return hashlib.sha256(named.encode()).hexdigest()
+
+
+def describe_files(contents: Mapping[str, bytes]) -> dict[str, FileFacts]:
+    """Return the facts of files by name, for `Manifest.files`."""
+    return {
+        name: FileFacts(hashlib.sha256(content).hexdigest(), len(content))
+        for name, content in contents.items()
+    }
+
+
+def manifest_bytes(manifest: Manifest) -> bytes:
+    """Return the canonical form: equal manifests give equal bytes.
 
     Raises:
-        BundleError: if it is missing, unreadable or far too large.
+        BundleError: if an edge would refuse it.
     """
-    return _read(directory / MANIFEST_FILE, _MOST_MANIFEST_BYTES)
+    written = _canonical(manifest)
+    parse_manifest(written, Path(MANIFEST_FILE))
+    return written
 
 
-def read_verified(path: Path, *, sha256: str, size_bytes: int, most_bytes: int) -> bytes:
-    """Return the bytes of the file at *path*, which are those that a manifest describes.
+def parse_manifest(written: bytes, path: Path) -> Manifest:
+    """Validate the manifest *written* at *path*, field by field.
 
     Raises:
-        BundleError: if they are not, or cannot be read.
+        BundleError: naming the field and what it should be.
     """
-    content = _read(path, most_bytes)
-    if len(content) != size_bytes:
-        raise BundleError(
-            f"{path} has {len(content):,} bytes, the manifest says {size_bytes:,}; "
-            "it was cut off or replaced: copy the bundle again"
-        )
-    found = hashlib.sha256(content).hexdigest()
-    if found != sha256:
-        raise BundleError(
-            f"{path} has sha256 {found[:12]}…, the manifest says {sha256[:12]}…; "
-            "it was damaged or belongs to another bundle: copy the bundle again"
-        )
-    return content
-
-
-def parse_json(written: bytes, path: Path) -> object:
-    """Return the JSON value *written* at *path*.
-
-    Raises:
-        BundleError: if it is none.
-    """
+    tree = parse_json(written, path)
     try:
-        tree: object = json.loads(written.decode("utf-8"), parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as exc:
-        raise BundleError(f"{path} is not JSON ({exc}); copy the bundle again") from exc
-    return tree
+        manifest = _manifest(tree)
+        wanted = _canonical(manifest)
+    except FieldError as exc:
+        raise BundleError(f"{path}: {exc}; convert the model again") from exc
+    except RecursionError as exc:  # free fields may nest deeper than Python follows
+        raise BundleError(f"{path} is nested too deeply; copy the bundle again") from exc
+    check_canonical(wanted, written, path)
+    return manifest
 
 
-def canonical(tree: dict[str, Any]) -> bytes:
-    """Return the one form in which a manifest is written: equal trees give equal bytes."""
-    return (json.dumps(tree, indent=2, sort_keys=True) + "\n").encode()
+def _canonical(manifest: Manifest) -> bytes:
+    return canonical({"schema": SCHEMA, **asdict(manifest)})
 
 
-def check_canonical(wanted: bytes, written: bytes, path: Path) -> None:
-    """Refuse a manifest that says the same in another form.
-
-    Raises:
-        BundleError: if *written* differs from *wanted*.
-    """
-    if wanted != written:
-        raise BundleError(
-            f"{path} is not as `janus convert` writes it: it was damaged or edited; "
-            "copy the bundle again"
+def _manifest(tree: object) -> Manifest:
+    if isinstance(tree, dict) and tree.get("schema") != SCHEMA:
+        raise FieldError(
+            f"schema is {str(tree.get('schema'))[:80]}, this edge reads {SCHEMA}; install the "
+            "release of janus-door that the bundle was made for"
         )
+    top = Fields(tree, "")
+    top.take("schema", int)
+    eyes = top.section("eyes", optional=True)
+    manifest = Manifest(
+        name=top.text("name"),
+        files=_files(top.take("files", dict)),
+        alignment=top.text("alignment"),
+        encoder=_encoder(Fields(top.take("encoder", dict), "encoder.")),
+        eyes=None if eyes is None else _eyes(eyes),
+        operating_point=_operating_point(
+            Fields(top.take("operating_point", dict), "operating_point.")
+        ),
+        evidence=_evidence(Fields(top.take("evidence", dict), "evidence.")),
+        parity=top.mapping("parity", float),
+        training=top.mapping("training", object),
+        versions=top.mapping("versions", str),
+    )
+    top.done()
+    recipe = manifest.training.get("recipe")
+    require(isinstance(recipe, str) and recipe != "", "training.recipe", recipe, "a recipe's name")
+    _require_networks(manifest)
+    return manifest
 
 
-def _read(path: Path, most_bytes: int) -> bytes:
-    """Return the bytes of a plain file (or a link to one) of at most *most_bytes*."""
+def _require_networks(manifest: Manifest) -> None:
+    """Refuse a table of files that has not the networks which the other fields speak of."""
+    require(ENCODER_FILE in manifest.files, "files", sorted(manifest.files), f"{ENCODER_FILE} too")
+    for name in (FINDER_FILE, REFINER_FILE):
+        if manifest.eyes is None:
+            require(name not in manifest.files, "eyes", None, f"facts, for there is a {name}")
+        else:
+            require(name in manifest.files, "files", sorted(manifest.files), f"{name}, as of eyes")
+
+
+def _files(table: dict[str, Any]) -> dict[str, FileFacts]:
+    require(len(table) <= MOST_FILES, "files", len(table), f"at most {MOST_FILES} files")
+    fields = Fields(table, "files.")
+    found = {}
+    for name in table:
+        require(name not in (MANIFEST_FILE, SIGNATURE_FILE), "files", name, "other files only")
+        facts = Fields(fields.named(name), f"files.{name}.")
+        found[name] = FileFacts(facts.sha256("sha256"), facts.whole("bytes", MOST_FILE_BYTES))
+        facts.done()
+    return found
+
+
+def _encoder(fields: Fields) -> EncoderFacts:
+    fields.equal("input_shape", list(_CROP_SHAPE))
+    fields.equal("input_dtype", "int8")
+    fields.equal("value_range", [0, 255])
+    facts = EncoderFacts(embedding_size=fields.whole("embedding_size", _MOST_EMBEDDING_SIZE))
+    fields.done()
+    return facts
+
+
+def _eyes(fields: Fields) -> EyesFacts:
+    facts = EyesFacts(
+        geometry=fields.text("geometry"),
+        score=fields.number("score", 0.0, 1.0),
+        parity=fields.mapping("parity", float),
+        training=fields.mapping("training", object),
+        versions=fields.mapping("versions", str),
+    )
+    fields.done()
+    return facts
+
+
+def _operating_point(fields: Fields) -> OperatingPoint:
+    point = OperatingPoint(
+        threshold=fields.number("threshold", -1.0, 1.0),
+        fmr=fields.number("fmr", 0.0, 1.0),
+        fnmr=fields.number("fnmr", 0.0, 1.0),
+        comparisons=fields.whole("comparisons", 10**12),
+        mated=fields.whole("mated", 10**12),
+        data_id=fields.text("data_id"),
+    )
+    fields.done()
+    return point
+
+
+def _evidence(fields: Fields) -> EvidenceMap:
+    scores = fields.numbers("scores", -1.0, 1.0, count=_MOST_POINTS)
+    ratios = fields.numbers("log_likelihood_ratios", -1e6, 1e6, count=_MOST_POINTS)
+    fields.done()
     try:
-        if not path.is_file():
-            raise BundleError(
-                f"{path} is missing or no file; point [encoder] bundle at a directory made by "
-                "`janus convert`"
-            )
-        with path.open("rb") as file:
-            content = file.read(most_bytes + 1)
-    except OSError as exc:
-        raise BundleError(f"{path} cannot be read: {exc.strerror}; check its permissions") from exc
-    if len(content) > most_bytes:
-        raise BundleError(
-            f"{path} is larger than {most_bytes >> 20} MiB, which no bundle needs; "
-            "install a bundle made by `janus convert`"
-        )
-    return content
-
-
-class FieldError(Exception):
-    """A field of the manifest is missing, unknown, of another type, or impossible."""
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON number")
-
-
-class Fields:
-    """The fields of one JSON object; what is not taken by `done` is unknown."""
-
-    def __init__(self, tree: object, prefix: str) -> None:
-        if not isinstance(tree, dict):
-            raise FieldError(
-                f"{prefix or 'the manifest'} is {type(tree).__name__}; expected an object"
-            )
-        self._left: dict[str, Any] = dict(tree)
-        self._prefix = prefix
-
-    def take(self, name: str, kind: type[T]) -> T:
-        """Return the value of *name*, which must be there and of exactly that JSON type."""
-        if name not in self._left:
-            raise FieldError(f"{self._prefix}{name} is missing")
-        value = self._left.pop(name)
-        # Not isinstance: true is no number, and 1 is not 1.0 in a canonical form.
-        require(type(value) is kind, self._prefix + name, value, f"of type {kind.__name__}")
-        return value  # type: ignore[no-any-return]
-
-    def text(self, name: str) -> str:
-        """Return a text that is not empty."""
-        value = self.take(name, str)
-        require(value.strip() != "", self._prefix + name, value, "a text")
-        return value
-
-    def whole(self, name: str, most: int) -> int:
-        """Return a whole number from 1 to *most*."""
-        value = self.take(name, int)
-        require(1 <= value <= most, self._prefix + name, value, f"from 1 to {most:,}")
-        return value
-
-    def number(self, name: str, least: float, most: float) -> float:
-        """Return a number from *least* to *most*."""
-        value = self.take(name, float)
-        require(least <= value <= most, self._prefix + name, value, f"from {least:g} to {most:g}")
-        return value
-
-    def equal(self, name: str, wanted: object) -> None:
-        """Take a value that this edge knows in one form only."""
-        value = self.take(name, type(wanted))
-        require(value == wanted, self._prefix + name, value, f"{wanted!r}, as this edge needs")
-
-    def mapping(self, name: str, kind: type[T]) -> dict[str, T]:
-        """Return an object whose values are all of that JSON type, and finite."""
-        found = self.take(name, dict)
-        for key, value in found.items():
-            where = f"{self._prefix}{name}.{key}"
-            require(kind is object or type(value) is kind, where, value, f"of type {kind.__name__}")
-            require(_is_finite(value), where, value, "finite")
-        return found
-
-    def file_name(self, name: str) -> str:
-        """Return a file name without a path."""
-        value = self.text(name)
-        require(
-            _FILE_NAME.fullmatch(value), self._prefix + name, value, "a file name without a path"
-        )
-        return value
-
-    def sha256(self, name: str) -> str:
-        """Return a hash in lower-case hex."""
-        value = self.text(name)
-        require(_SHA256.fullmatch(value), self._prefix + name, value, "64 lower-case hex digits")
-        return value
-
-    def done(self) -> None:
-        """Refuse what was not taken."""
-        if self._left:
-            raise FieldError(f"{self._prefix}{min(self._left)} is unknown to this edge")
-
-
-def _is_finite(value: object) -> bool:
-    """Tell whether no number in a JSON value overflows to infinity."""
-    if isinstance(value, dict):
-        return all(map(_is_finite, value.values()))
-    if isinstance(value, list):
-        return all(map(_is_finite, value))
-    return not isinstance(value, float) or math.isfinite(value)
-
-
-def require(met: object, name: str, value: object, wanted: str) -> None:
-    """Refuse the *value* of field *name* unless *met*.
-
-    Raises:
-        FieldError: saying what is *wanted*.
-    """
-    if not met:
-        raise FieldError(f"{name} is {str(value)[:80]!r}; expected {wanted}")
+        return EvidenceMap(scores, ratios)
+    except ValueError as exc:
+        raise FieldError(f"evidence: {str(exc)[:200]}") from exc

@@ -8,15 +8,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from types import FrameType
 
-from edge.align import ALIGNMENT
 from edge.audit import Audit
-from edge.bundle import Bundle, read_bundle
+from edge.bundle import Bundle
 from edge.camera import open_camera
 from edge.config import DoorConfig
 from edge.detect import open_detector
 from edge.embed import Embedder, open_embedder
 from edge.errors import DoorError
 from edge.gallery import GalleryStore
+from edge.installed import open_bundle
 from edge.instance import sole_door
 from edge.pipeline import Door, Step, policy_from, watch
 from edge.relay import open_relay
@@ -28,13 +28,13 @@ log = logging.getLogger("janus")
 
 
 def open_encoder(config: DoorConfig) -> tuple[Bundle, Embedder]:
-    """Verify the bundle that *config* names and start its encoder.
+    """Verify the bundle that is in force and start its encoder.
 
     Raises:
         BundleError: if the bundle is not to be trusted or does not fit.
         ConfigError: if the runtime that is asked for is not installed.
     """
-    bundle = read_bundle(config.encoder.bundle, alignment=ALIGNMENT)
+    bundle = open_bundle(config)
     embedder = open_embedder(
         bundle.encoder,
         bundle.model_id,
@@ -57,7 +57,7 @@ def open_door(config: DoorConfig) -> Iterator[Door]:
         # A grant that waits longer for its audit record comes too late to open for.
         audit = stack.enter_context(closing(Audit(config.store.audit, busy_s=_AUDIT_BUSY_S)))
         gallery = stack.enter_context(closing(GalleryStore(config.store.gallery, bundle.model_id)))
-        detector = open_detector(config.detector, runtime=config.encoder.runtime)
+        detector = open_detector(config.detector, runtime=config.encoder.runtime, eyes=bundle.eyes)
         camera = stack.enter_context(closing(open_camera(config.camera)))
         yield Door(
             camera=camera,

@@ -1,7 +1,7 @@
 """The commands of the door, in the order in which `janus --help` lists them."""
 
 from edge.command import Command
-from edge.commands import config, demo, enrol, events, people, replay, run
+from edge.commands import bundle, config, demo, enrol, events, keys, people, replay, run
 
 COMMANDS: tuple[Command, ...] = (
     *demo.COMMANDS,
@@ -10,5 +10,7 @@ COMMANDS: tuple[Command, ...] = (
     *enrol.COMMANDS,
     *people.COMMANDS,
     *events.COMMANDS,
+    *bundle.COMMANDS,
+    *keys.COMMANDS,
     *config.COMMANDS,
 )

@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 from edge.command import Command
 from edge.commands.options import add_config_option, config_from
-from edge.config import example_config
+from edge.example import example_config
 
 
 def _add_arguments(parser: ArgumentParser) -> None:

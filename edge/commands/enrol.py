@@ -8,20 +8,20 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
+from edge.align import ALIGNMENT
 from edge.audit import Audit
 from edge.camera import open_camera
 from edge.command import Command
 from edge.commands.options import add_config_option, config_from
 from edge.config import CameraConfig
 from edge.detect import open_detector
-from edge.enrolment import Enroller, conflict, least_alike
+from edge.enrolment import Enroller, Reference, conflict, least_alike
 from edge.errors import ConfigError, EnrolmentError
 from edge.gallery import GalleryStore
 from edge.instance import sole_door
 from edge.naming import folded, spelling
 from edge.picture import read_picture
 from edge.service import open_encoder
-from edge.vocabulary import Embedding
 
 _CAMERA_REFERENCES = 3
 _CAMERA_PATIENCE_S = 30.0
@@ -49,17 +49,18 @@ def _run(arguments: Namespace) -> int:
     spelling(arguments.name)  # an unfit name is refused before anybody poses for the camera
     config = config_from(arguments)
     bundle, embedder = open_encoder(config)
-    detector = open_detector(config.detector, runtime=config.encoder.runtime)
+    detector = open_detector(config.detector, runtime=config.encoder.runtime, eyes=bundle.eyes)
     enroller = Enroller(detector, embedder, config.quality)
     with (
         closing(GalleryStore(config.store.gallery, bundle.model_id)) as gallery,
         closing(Audit(config.store.audit)) as audit,
     ):
-        embeddings = list(
+        references = list(
             _from_camera(enroller, config.camera, config.store.audit.parent)
             if arguments.camera
             else _from_photos(enroller, arguments.photos)
         )
+        embeddings = [each.embedding for each in references]
         threshold = bundle.operating_point.threshold
         alike = least_alike(embeddings)
         if arguments.camera and alike < threshold:
@@ -83,23 +84,24 @@ def _run(arguments: Namespace) -> int:
             )
         # First: nobody is enrolled whom the audit does not know of.
         audit.note("enrol", references=len(embeddings), known=bool(own))
-        subject_id = gallery.enrol(arguments.name, embeddings)
+        crops = [each.crop for each in references] if config.store.keep_crops else []
+        subject_id = gallery.enrol(arguments.name, embeddings, crops=crops, alignment=ALIGNMENT)
         audit.note("enrolled", subject_id=subject_id)
     print(f"{arguments.name} is enrolled with {len(embeddings)} more reference(s)")
     return 0
 
 
-def _from_photos(enroller: Enroller, photos: list[Path]) -> Iterator[Embedding]:
+def _from_photos(enroller: Enroller, photos: list[Path]) -> Iterator[Reference]:
     """Embed every photo; the first that is refused refuses the enrolment, so nothing is half."""
     for path in photos:
         pixels = read_picture(path)
         try:
-            yield enroller.embed(pixels)
+            yield enroller.refer(pixels)
         except EnrolmentError as exc:
             raise EnrolmentError(f"{path}: {exc}") from exc
 
 
-def _from_camera(enroller: Enroller, config: CameraConfig, directory: Path) -> Iterator[Embedding]:
+def _from_camera(enroller: Enroller, config: CameraConfig, directory: Path) -> Iterator[Reference]:
     """Embed the first good frames, telling the person meanwhile what to change.
 
     Raises:
@@ -113,7 +115,7 @@ def _from_camera(enroller: Enroller, config: CameraConfig, directory: Path) -> I
             if now_s - taken_at_s < _CAMERA_PAUSE_S:
                 continue
             try:
-                yield enroller.embed(frame.pixels)
+                yield enroller.refer(frame.pixels)
                 taken, taken_at_s = taken + 1, now_s
             except EnrolmentError as exc:
                 if str(exc) != said:

@@ -18,7 +18,15 @@ from edge.audit import Audit
 from edge.camera import FilmCamera, FolderCamera
 from edge.command import Command
 from edge.commands.options import add_config_option
-from edge.config import ENVIRONMENT_VARIABLE, SYSTEM_PATH, DoorConfig, find_config, read_config
+from edge.config import (
+    ENVIRONMENT_VARIABLE,
+    SHIPPED_BUNDLE,
+    SYSTEM_PATH,
+    DoorConfig,
+    EncoderConfig,
+    find_config,
+    read_config,
+)
 from edge.detect import open_detector
 from edge.enrolment import Enroller
 from edge.errors import ConfigError, EnrolmentError
@@ -70,7 +78,9 @@ def _run(arguments: Namespace) -> int:
         place = scratch / "gallery.sqlite" if arguments.enrol else config.store.gallery
         door = Door(
             camera=recording,
-            detector=open_detector(config.detector, runtime=config.encoder.runtime),
+            detector=open_detector(
+                config.detector, runtime=config.encoder.runtime, eyes=bundle.eyes
+            ),
             embedder=embedder,
             gallery=stack.enter_context(closing(GalleryStore(place, bundle.model_id))),
             audit=stack.enter_context(closing(Audit(scratch / "audit.sqlite"))),
@@ -102,7 +112,7 @@ def _config(arguments: Namespace) -> DoorConfig:
     """Return the configuration in force, or the defaults where there is none: nothing is driven."""
     named = arguments.config is not None or ENVIRONMENT_VARIABLE in os.environ
     if not named and not SYSTEM_PATH.exists():
-        return DoorConfig()
+        return DoorConfig(encoder=EncoderConfig(bundle=SHIPPED_BUNDLE))
     return read_config(find_config(arguments.config))
 
 

@@ -8,9 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
-from edge.align import ALIGNMENT
 from edge.audit import Audit
-from edge.bundle import read_bundle
 from edge.camera import open_camera
 from edge.command import Command
 from edge.commands.options import add_config_option, config_from
@@ -24,6 +22,7 @@ from edge.errors import (
     HardwareError,
 )
 from edge.gallery import GalleryStore
+from edge.installed import open_bundle
 from edge.instance import sole_door
 from edge.relay import open_relay
 from edge.service import open_encoder, serve
@@ -77,7 +76,9 @@ def _examinations(config: DoorConfig) -> Iterator[tuple[str, Callable[[], str]]]
 
 
 def _check_detector(config: DoorConfig) -> str:
-    return type(open_detector(config.detector, runtime=config.encoder.runtime)).__name__
+    eyes = open_bundle(config).eyes if config.detector.backend == "janus" else None
+    detector = open_detector(config.detector, runtime=config.encoder.runtime, eyes=eyes)
+    return type(detector).__name__
 
 
 def _check_model(config: DoorConfig) -> str:
@@ -103,7 +104,7 @@ def _check_relay(config: DoorConfig) -> str:
 
 
 def _check_gallery(config: DoorConfig) -> str:
-    bundle = read_bundle(config.encoder.bundle, alignment=ALIGNMENT)
+    bundle = open_bundle(config)
     with closing(GalleryStore(config.store.gallery, bundle.model_id)) as gallery:
         people = gallery.people()
         return f"{len(people)} people, {sum(each.references for each in people)} references"

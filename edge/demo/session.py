@@ -14,7 +14,7 @@ import cv2
 from edge.audit import Audit
 from edge.bundle import Bundle
 from edge.camera import Camera
-from edge.config import DoorConfig
+from edge.config import SHIPPED_BUNDLE, DoorConfig, EncoderConfig
 from edge.demo.film import Film
 from edge.demo.record import Recorder
 from edge.demo.report import Report
@@ -52,11 +52,11 @@ def open_stages() -> Stages:
     Raises:
         BundleError: if the bundle is not to be trusted or does not fit.
     """
-    config = DoorConfig()
+    # Whatever this machine's door has installed: a demonstration touches none of it.
+    config = DoorConfig(encoder=EncoderConfig(bundle=SHIPPED_BUNDLE))
     bundle, embedder = open_encoder(config)
-    return Stages(
-        config, bundle, embedder, open_detector(config.detector, runtime=config.encoder.runtime)
-    )
+    detector = open_detector(config.detector, runtime=config.encoder.runtime, eyes=bundle.eyes)
+    return Stages(config, bundle, embedder, detector)
 
 
 def prepare(out: Path) -> None:

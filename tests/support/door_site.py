@@ -35,7 +35,7 @@ def configure(site: Path, *, source: Path, **extra: str) -> Path:
     tables = {
         "camera": f'backend = "folder"\nsource = "{source}"',
         "relay": 'pin_factory = "mock"',
-        "store": 'gallery = "gallery.sqlite"\naudit = "audit.sqlite"',
+        "store": 'gallery = "gallery.sqlite"\naudit = "audit.sqlite"\nbundles = "bundles"',
     } | extra
     path = site / "janus.toml"
     path.write_text("".join(f"[{name}]\n{body}\n" for name, body in tables.items()))

@@ -8,9 +8,10 @@ import pytest
 
 import edge.detect
 from edge.align import align
-from edge.config import DetectorConfig
+from edge.bundle import inspect_bundle
+from edge.config import SHIPPED_BUNDLE, DetectorConfig
 from edge.detect import HaarDetector, YunetDetector, open_detector
-from edge.errors import ConfigError
+from edge.errors import BundleError, ConfigError
 from edge.eyes import EyesDetector
 from edge.vocabulary import Box, Detection
 
@@ -183,9 +184,15 @@ def test_a_second_box_on_the_same_face_is_dropped():
 
 def test_the_configuration_names_the_detector(yunet_file):
     assert isinstance(open_detector(DetectorConfig(backend="haar")), HaarDetector)
-    assert isinstance(open_detector(DetectorConfig(backend="janus")), EyesDetector)
+    eyes = inspect_bundle(SHIPPED_BUNDLE).eyes
+    assert isinstance(open_detector(DetectorConfig(backend="janus"), eyes=eyes), EyesDetector)
     chosen = DetectorConfig(backend="yunet", model=yunet_file)
     assert isinstance(open_detector(chosen), YunetDetector)
+
+
+def test_eyes_that_the_bundle_lacks_are_missed_aloud():
+    with pytest.raises(BundleError, match=r"this bundle has none; choose backend = \"haar\""):
+        open_detector(DetectorConfig(backend="janus"), eyes=None)
 
 
 def test_yunet_without_its_file_says_what_to_set(tmp_path):

@@ -579,8 +579,9 @@ def test_ten_thousand_subjects_load_within_a_second(path, store):
             [(f"{i:08x}", f"P{i}", f"p{i}") for i in range(9_999)],
         )
         rows.executemany(
-            "INSERT INTO reference (subject_id, vector, enrolled_on) VALUES (?, ?, '2026-11-22')",
-            [(f"{i:08x}", vector) for i in range(9_999)],
+            "INSERT INTO reference (subject_id, vector, enrolled_on, model_id) "
+            "VALUES (?, ?, '2026-11-22', ?)",
+            [(f"{i:08x}", vector, MODEL) for i in range(9_999)],
         )
         rows.execute("COMMIT")
     began_s = time.perf_counter()
