@@ -13,14 +13,14 @@ from pathlib import Path
 
 import numpy as np
 
-from train.evaluate import one_shot_rate
-from train.framing import frame
-from train.metrics import compare_all, equal_error_rate
-from train.model import embed
-from train.readers import READERS
+from train.data.framing import frame
+from train.data.readers import READERS
+from train.data.sampling import split_subjects
+from train.fitting.model import embed
+from train.measuring.evaluate import one_shot_rate
+from train.measuring.metrics import compare_all, equal_error_rate
 from train.recipes import resolve
 from train.run import fit_encoder
-from train.sampling import split_subjects
 
 _FOLDS = 4
 _STUDENT = 3.182  # 97.5 % quantile of Student's t with three degrees of freedom

@@ -10,7 +10,7 @@ import difflib
 import os
 import tomllib
 from collections.abc import Mapping
-from dataclasses import MISSING, Field, dataclass, field, fields, replace
+from dataclasses import Field, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,7 +19,6 @@ from edge.errors import ConfigError
 SYSTEM_PATH = Path("/etc/janus/janus.toml")
 ENVIRONMENT_VARIABLE = "JANUS_CONFIG"
 SHIPPED_BUNDLE = Path(__file__).parent / "model"
-SHIPPED_EYES = Path(__file__).parent / "eyes_model"
 
 T = TypeVar("T")
 
@@ -64,11 +63,8 @@ class DetectorConfig:
 
     backend: str = _key(
         "haar",
-        "haar (ships with OpenCV), janus (our own networks) or yunet",
+        "haar (ships with OpenCV), janus (the networks of the bundle) or yunet",
         choices=("haar", "janus", "yunet"),
-    )
-    eyes: Path = _key(
-        SHIPPED_EYES, "janus only: directory of its bundle; left out: the one that is shipped"
     )
     model: Path | None = _key(None, "yunet only: path of its ONNX file")
     smallest_face_px: int = _key(60, "narrowest face box that is searched", least=24, most=1000)
@@ -79,7 +75,15 @@ class DetectorConfig:
 class EncoderConfig:
     """Which bundle embeds faces, and by which runtime."""
 
-    bundle: Path = _key(SHIPPED_BUNDLE, "bundle directory; left out: the one that is shipped")
+    bundle: Path | None = _key(
+        None, "bundle directory; left out: as `janus bundle install` chose, else as shipped"
+    )
+    trusted_keys: tuple[Path, ...] = _key(
+        (), "public keys (`janus keys new`) whose bundles are opened; the shipped one needs none"
+    )
+    allow_unsigned: bool = _key(
+        False, "true: open bundles that nobody signed, which anybody could have written"
+    )
     runtime: str = _key(
         "auto",
         "ai-edge-litert or tflite-runtime; auto takes the first of them that is installed",
@@ -96,7 +100,7 @@ class QualityConfig:
         24.0, "smallest distance between the eyes, in pixels", least=0, most=500
     )
     darkest: float = _key(
-        30.0, "lowest mean luminance of the aligned face, 0 to 255", least=0, most=255
+        60.0, "lowest luminance of the face's brightest hundredth, 0 to 255", least=0, most=255
     )
     brightest: float = _key(225.0, "highest mean luminance of the aligned face", least=0, most=255)
     sharpness: float = _key(
@@ -104,6 +108,21 @@ class QualityConfig:
         "lowest variance of the Laplacian of the aligned face at mid-grey, in squared grey levels",
         least=0,
         most=1e6,
+    )
+    yaw_deg: float = _key(30.0, "most degrees turned aside; 180: any", least=0, most=180)
+    pitch_deg: float = _key(15.0, "most degrees up or down; 180: any", least=0, most=180)
+    roll_deg: float = _key(40.0, "most degrees to a shoulder; 180: any", least=0, most=180)
+    enrol_yaw_deg: float = _key(25.0, "as yaw_deg, if lower, of a reference", least=0, most=180)
+    enrol_pitch_deg: float = _key(12.0, "as pitch_deg, if lower, of a reference", least=0, most=180)
+    eye_light: float = _key(
+        0.45, "least light on an eye as a share of that on its cheek; 0: any", least=0, most=1
+    )
+    mouth_edges: float = _key(
+        0.02,
+        "least mean change of light down the mouth, a pixel of the aligned face, as a share of its "
+        "luminance; 0: any",
+        least=0,
+        most=1,
     )
 
 
@@ -148,6 +167,10 @@ class StoreConfig:
 
     gallery: Path = _key(Path("/var/lib/janus/gallery.sqlite"), "enrolled references (SQLite)")
     audit: Path = _key(Path("/var/lib/janus/audit.sqlite"), "hash-chained decisions (SQLite)")
+    bundles: Path = _key(Path("/var/lib/janus/bundles"), "bundles of `janus bundle install`")
+    keep_crops: bool = _key(
+        False, "true: keep the face crops of enrolment, so that a new encoder can embed them again"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,13 +294,12 @@ def _parse_table(name: str, table: Mapping[str, object], kind: type[T], base: Pa
 def _parse_value(where: str, value: object, described: Field[Any], base: Path) -> object:
     """Check one value against its field's type, choices and bounds; never coerce silently."""
     wanted = str(described.type)
+    if wanted.startswith("tuple[Path"):
+        if not isinstance(value, list):
+            raise ConfigError(f'{where} = {value!r}; expected paths in brackets: ["door.pub"]')
+        return tuple(_parse_path(where, each, base) for each in value)
     if "Path" in wanted:
-        if not isinstance(value, str) or not value:
-            raise ConfigError(f"{where} = {value!r}; expected a path in quotes")
-        try:
-            return base / Path(value).expanduser()
-        except RuntimeError as exc:
-            raise ConfigError(f"{where} = {value!r}: {exc}") from exc
+        return _parse_path(where, value, base)
     value = float(value) if wanted == "float" and type(value) is int else value
     if type(value).__name__ != wanted:
         raise ConfigError(f"{where} = {value!r}; expected {_ARTICLES[wanted]}")
@@ -298,6 +320,15 @@ def _parse_value(where: str, value: object, described: Field[Any], base: Path) -
     return value
 
 
+def _parse_path(where: str, value: object, base: Path) -> Path:
+    if not isinstance(value, str) or not value:
+        raise ConfigError(f"{where} = {value!r}; expected a path in quotes")
+    try:
+        return base / Path(value).expanduser()
+    except RuntimeError as exc:
+        raise ConfigError(f"{where} = {value!r}: {exc}") from exc
+
+
 _ARTICLES = {
     "str": "text in quotes",
     "int": "a whole number",
@@ -311,34 +342,3 @@ def _nearest(wrong: object, known: Mapping[str, object] | tuple[object, ...]) ->
     names = [str(each) for each in known]
     close = difflib.get_close_matches(str(wrong), names, n=1, cutoff=0.5)
     return f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(names)}"
-
-
-def example_config() -> str:
-    """Return a TOML file with every key at its default, its meaning, unit and bounds above it."""
-    lines = ["# Janus: the door's configuration. Every key is shown with its default.", ""]
-    for section in fields(DoorConfig):
-        table = section.default
-        if table is MISSING:  # pragma: no cover - every section has a default
-            continue
-        lines += [f"# {(type(table).__doc__ or '').splitlines()[0]}", f"[{section.name}]"]
-        for key in fields(type(table)):
-            lines.append(f"# {key.metadata['meaning']}{_bounds(key)}")
-            lines.append(_toml_line(key.name, getattr(table, key.name)))
-        lines.append("")
-    return "\n".join(lines)
-
-
-def _bounds(described: Field[Any]) -> str:
-    least, most = described.metadata["least"], described.metadata["most"]
-    choices = described.metadata["choices"]
-    if choices and not isinstance(choices[0], str):
-        return f" ({', '.join(map(str, choices))})"
-    return "" if least is None else f" ({least:g} to {most:g})"
-
-
-def _toml_line(name: str, value: object) -> str:
-    if value in (None, SHIPPED_BUNDLE, SHIPPED_EYES):
-        return f'# {name} = "…"'
-    if isinstance(value, bool):
-        return f"{name} = {str(value).lower()}"
-    return f'{name} = "{value}"' if isinstance(value, str | Path) else f"{name} = {value}"

@@ -5,9 +5,10 @@ begins with the first face and ends when no face was seen for `visit_gap_s`. Wit
 the largest face is judged; frames with a flaw are passed over. The door grants when `agree_frames`
 judged frames in a row, inside `window_s`, name one subject who leads every other by `margin`.
 It denies after `deny_frames` judged frames, or when the visit ends, if enough frames were judged to
-have granted. Within one visit the same subject is granted, and anybody denied, once in `repeat_s`,
-and nobody is denied just after a grant, when people turn to the door: who chats in front of it
-neither keeps it open nor fills the log.
+have granted. Only frames of one and the same face add up: when another face is judged, the evidence
+for the first is over, as if its visit had ended. Within one visit the same subject is granted, and
+anybody denied, once in `repeat_s`, and nobody is denied just after a grant, when people turn to the
+door: who chats in front of it neither keeps it open nor fills the log.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ class VisitState:
 
     last_frame_s: float = float("-inf")
     last_face_s: float = float("-inf")
+    track: int | None = None
     votes: tuple[Vote, ...] = ()
     granted_to: str | None = None
     granted_at_s: float = float("-inf")
@@ -77,18 +79,32 @@ def step(
     if face.flaws:
         return state, _wait(Reason.POOR_QUALITY, observation, policy, flaws=face.flaws)
 
+    if face.track != state.track:
+        earlier, state = state.votes, replace(state, track=face.track, votes=())
+        if len(earlier) >= policy.agree_frames and _may_deny(state, now_s, policy):
+            return replace(state, denied_at_s=now_s), _denial(earlier, policy)
     vote = _vote(now_s, face.candidates, policy)
     if _is_repeated(state, vote, policy):
         return replace(state, votes=()), _wait(Reason.ALREADY_GRANTED, observation, policy)
+    return _count(state, vote, policy)
+
+
+def _count(state: VisitState, vote: Vote, policy: Policy) -> tuple[VisitState, Decision]:
+    """Add *vote* to the evidence and tell what it comes to."""
+    now_s = vote.at_s
     state = replace(state, votes=(*state.votes, vote)[-policy.deny_frames :])
     agreeing = _agreeing(state.votes, now_s, policy.window_s)
     if agreeing >= policy.agree_frames:
         state = replace(state, votes=(), granted_to=vote.subject_id, granted_at_s=now_s)
         return state, _decision(Outcome.GRANT, Reason.MATCH, vote, agreeing, policy)
-    may_deny = now_s - max(state.denied_at_s, state.granted_at_s) >= policy.repeat_s
-    if len(state.votes) >= policy.deny_frames and may_deny:
+    if len(state.votes) >= policy.deny_frames and _may_deny(state, now_s, policy):
         return replace(state, votes=(), denied_at_s=now_s), _denial(state.votes, policy)
     return state, _decision(Outcome.WAIT, vote.reason, vote, agreeing, policy)
+
+
+def _may_deny(state: VisitState, now_s: float, policy: Policy) -> bool:
+    """Tell whether the last denial or grant of this visit is long enough ago."""
+    return now_s - max(state.denied_at_s, state.granted_at_s) >= policy.repeat_s
 
 
 def _is_repeated(state: VisitState, vote: Vote, policy: Policy) -> bool:

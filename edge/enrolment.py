@@ -13,11 +13,19 @@ from edge.detect import Detector
 from edge.embed import Embedder
 from edge.errors import EnrolmentError
 from edge.match import rank
-from edge.quality import flaws
+from edge.quality import flaws, for_enrolment
 from edge.vocabulary import Detection, Embedding, Gallery, PixelArray
 
 # A bystander or a picture on the wall is much smaller than the person who is enrolled.
 _BYSTANDER_SCALE = 0.5
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reference:
+    """A face as it is enrolled: its embedding, and the crop that it is of."""
+
+    embedding: Embedding
+    crop: PixelArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,15 +40,23 @@ class Enroller:
         """Return the embedding of the one face in *pixels* (H, W, 3) uint8 RGB.
 
         Raises:
-            EnrolmentError: no face, several faces, or a face too small, dark or blurred.
+            EnrolmentError: no face, several faces, or a face that is not fit to be a reference.
+        """
+        return self.refer(pixels).embedding
+
+    def refer(self, pixels: PixelArray) -> Reference:
+        """Return the one face in *pixels* (H, W, 3) uint8 RGB as a reference.
+
+        Raises:
+            EnrolmentError: no face, several faces, or a face that is not fit to be a reference.
         """
         face = align(pixels, self._only_face(pixels))
-        if found := flaws(face, self.limits):
+        if found := flaws(face, for_enrolment(self.limits)):
             reasons = ", ".join(
                 f"{flaw.name.lower().replace('_', ' ')} ({flaw.value})" for flaw in found
             )
             raise EnrolmentError(f"the face is {reasons}")
-        return self.embedder.embed(face)
+        return Reference(self.embedder.embed(face), face.pixels)
 
     def _only_face(self, pixels: PixelArray) -> Detection:
         found = self.detector.detect(pixels)

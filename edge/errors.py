@@ -52,8 +52,8 @@ class GalleryModelMismatchError(GalleryError):
     def __init__(self, *, gallery_model: str, loaded_model: str) -> None:
         super().__init__(
             f"the gallery was enrolled with model {gallery_model[:12]}, but {loaded_model[:12]} is "
-            "loaded; their embeddings are not comparable. Enrol again (`janus enrol`) into a new "
-            "gallery, or install the earlier bundle."
+            "loaded; their embeddings are not comparable. Install the bundle by `janus bundle "
+            "install`, which prepares the gallery, or go back to the earlier one."
         )
         self.gallery_model, self.loaded_model = gallery_model, loaded_model
 

@@ -20,6 +20,7 @@ from edge.gallery import GalleryStore
 from edge.match import rank
 from edge.quality import flaws
 from edge.relay import Relay
+from edge.track import Tracks, follow
 from edge.vocabulary import (
     Decision,
     Detection,
@@ -86,13 +87,13 @@ def watch(
         DoorError: from whichever stage failed, after the relay was locked.
     """
     try:
-        state, gallery = VisitState(), door.gallery.load()
+        state, tracks, gallery = VisitState(), Tracks(), door.gallery.load()
         for frame in door.camera.frames():
             if should_stop():
                 break
             if door.gallery.changed():
                 gallery = door.gallery.load()
-            observation = observe(frame, gallery, door)
+            tracks, observation = observe(frame, tracks, gallery, door)
             state, decision = step(state, observation, door.policy)
             if decision.outcome is not Outcome.WAIT:
                 door.audit.record(decision)
@@ -103,19 +104,28 @@ def watch(
         door.relay.lock()
 
 
-def observe(frame: Frame, gallery: Gallery, door: Door) -> Observation:
+def observe(
+    frame: Frame, tracks: Tracks, gallery: Gallery, door: Door
+) -> tuple[Tracks, Observation]:
     """Return what *frame* shows: the largest face, which alone is judged, if there is one.
 
-    Others would cost an embedding each, and a sheet of printed faces would slow the door.
+    Others would cost an embedding each, and a sheet of printed faces would slow the door; they are
+    followed, so that nobody is taken for the one beside him.
     """
-    nearest = door.detector.detect(frame.pixels)[:1]
-    faces = tuple(examine(frame, detection, gallery, door) for detection in nearest)
-    return Observation(frame.captured_at_s, faces)
+    found = door.detector.detect(frame.pixels)
+    tracks, identities = follow(tracks, found, frame.captured_at_s)
+    faces = tuple(
+        examine(frame, detection, gallery, door, track=track)
+        for detection, track in zip(found[:1], identities[:1], strict=True)
+    )
+    return tracks, Observation(frame.captured_at_s, faces)
 
 
-def examine(frame: Frame, detection: Detection, gallery: Gallery, door: Door) -> ObservedFace:
+def examine(
+    frame: Frame, detection: Detection, gallery: Gallery, door: Door, *, track: int
+) -> ObservedFace:
     """Align one face and, if nothing speaks against it, rank the gallery by likeness."""
     face = align(frame.pixels, detection)
     if found := flaws(face, door.limits):
-        return ObservedFace(detection, flaws=found, candidates=())
-    return ObservedFace(detection, (), rank(door.embedder.embed(face), gallery))
+        return ObservedFace(detection, flaws=found, candidates=(), track=track)
+    return ObservedFace(detection, (), rank(door.embedder.embed(face), gallery), track)

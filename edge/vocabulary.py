@@ -168,6 +168,33 @@ class OperatingPoint:
     data_id: str
 
 
+@dataclass(frozen=True, slots=True)
+class EvidenceMap:
+    """What a score is worth: (K,) cosines, and (K,) natural logarithms of likelihood ratios.
+
+    The ratio says how many times likelier a score is between two pictures of one person than
+    between pictures of two. Scores rise, and ratios never fall.
+    Between the points it is a straight line, beyond them it stays: calibration saw nothing there.
+    """
+
+    scores: tuple[float, ...]
+    log_likelihood_ratios: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        """Refuse a map that is no function, falls, or holds what is not finite."""
+        scores, ratios = self.scores, self.log_likelihood_ratios
+        if len(scores) < 2 or len(scores) != len(ratios):  # noqa: PLR2004
+            raise ValueError(f"a map has two points or more; got {len(scores)} and {len(ratios)}")
+        if not np.isfinite([*scores, *ratios]).all():
+            raise ValueError(f"a map is finite; got {scores} and {ratios}")
+        if not (np.diff(scores) > 0).all() or not (np.diff(ratios) >= 0).all():
+            raise ValueError(f"scores rise and ratios never fall; got {scores} and {ratios}")
+
+    def at(self, score: float) -> float:
+        """Return the log-likelihood ratio of *score*."""
+        return float(np.interp(score, self.scores, self.log_likelihood_ratios))
+
+
 @unique
 class Flaw(Enum):
     """Why a face cannot be judged; the value is a sentence for the person at the door."""
@@ -176,15 +203,22 @@ class Flaw(Enum):
     TOO_DARK = "more light, please"
     TOO_BRIGHT = "less light, please"
     TOO_BLURRED = "hold still for a moment"
+    TURNED = "look at the camera"
+    TILTED = "hold your head straight"
+    COVERED = "uncover your face"
 
 
 @dataclass(frozen=True, slots=True)
 class ObservedFace:
-    """What was learnt about one face: its flaws, and its candidates if it has none."""
+    """What was learnt about one face: its flaws, and its candidates if it has none.
+
+    ``track`` is equal in frames that show the same face, as far as its movement tells.
+    """
 
     detection: Detection
     flaws: tuple[Flaw, ...]
     candidates: tuple[Candidate, ...]
+    track: int = 0
 
 
 @dataclass(frozen=True, slots=True)

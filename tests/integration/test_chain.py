@@ -15,8 +15,8 @@ import pytest
 pytest.importorskip("tqdm", reason="needs the workstation extra")
 
 from convert.runtimes import embed_int8
-from edge.align import ALIGNMENT, TEMPLATE, align
-from edge.bundle import read_bundle
+from edge.align import TEMPLATE, align
+from edge.bundle import inspect_bundle
 from edge.tflite import installed_runtimes
 from edge.vocabulary import Box, Detection
 
@@ -105,7 +105,7 @@ def bundle(site):
 @pytest.mark.parametrize("runtime", installed_runtimes())
 def test_edge_tells_two_people_apart_with_the_converted_encoder(bundle, runtime):
     """`edge.embed` runs in a process without TensorFlow, as at the door."""
-    read = read_bundle(bundle, alignment=ALIGNMENT)
+    read = inspect_bundle(bundle)
     in_place = Detection(Box(0.0, 0.0, 112.0, 112.0), TEMPLATE.copy(), score=1.0)
     pictures = [render(*who) for who in [(2, 90), (2, 91), (5, 90)]]
     crops = np.stack([align(each, in_place).pixels for each in pictures])
@@ -122,7 +122,7 @@ def test_converting_again_in_another_process_gives_the_same_bytes(bundle, site):
 
 
 def test_manifest_carries_the_evidence_of_its_threshold(bundle):
-    manifest = read_bundle(bundle, alignment=ALIGNMENT).manifest
+    manifest = inspect_bundle(bundle).manifest
     point, evidence = manifest.operating_point, manifest.training["calibration"]
     assert (point.comparisons, point.mated) == (700, 80)
     assert point.fmr <= 0.05 < evidence["fmr_upper_95"] < 1

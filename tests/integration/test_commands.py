@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 
 import cv2
 import numpy as np
 import pytest
 from door_site import configure, frames, janus, portrait
+
+from edge.align import ALIGNMENT
 
 
 @pytest.fixture
@@ -258,3 +262,15 @@ def test_replay_of_the_att_faces_states_fpir_and_fnir_with_counts(shared_data, t
     assert (facts["frames"], facts["enrolled"]) == (390, 10)
     assert facts["fnir"]["of"] == 90
     assert 250 <= facts["fpir"]["of"] <= 300
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_crops_are_kept_only_where_the_site_says_so(site, tmp_path, keep):
+    if keep:
+        text = site.read_text()
+        site.write_text(text.replace("[store]\n", "[store]\nkeep_crops = true\n"))
+    done = janus("enrol", "Eileen", portrait(tmp_path / "photo.png", size_px=640), config=site)
+    assert done.returncode == 0, done.stderr
+    with closing(sqlite3.connect(tmp_path / "gallery.sqlite")) as rows:
+        found = rows.execute("SELECT length(pixels), alignment FROM crop").fetchall()
+    assert found == ([(112 * 112 * 3, ALIGNMENT)] if keep else [])

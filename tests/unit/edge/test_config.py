@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from edge.config import DoorConfig, example_config, find_config, parse_config, read_config
+from edge.config import DoorConfig, find_config, parse_config, read_config
 from edge.errors import ConfigError
+from edge.example import example_config
 
 BASE = Path("/etc/janus")
 
@@ -26,6 +27,9 @@ def test_empty_file_means_defaults():
     [
         ({"camara": {}}, "did you mean 'camera'"),
         ({"camera": {"backends": "x"}}, "did you mean 'backend'"),
+        ({"encoder": {"trusted_keys": "door.pub"}}, 'in brackets: ["door.pub"]'),
+        ({"encoder": {"trusted_keys": [3]}}, "trusted_keys = 3; expected a path in quotes"),
+        ({"encoder": {"allow_unsigned": "yes"}}, "expected true or false"),
         ({"camera": {"backend": "opencvv"}}, "did you mean 'opencv'"),
         ({"camera": {"rotate_deg": 100}}, "expected one of 0, 90, 180, 270; the nearest is 90"),
         ({"store": {"gallery": "~nobody-of-that-name/x"}}, "[store] gallery"),
@@ -108,3 +112,8 @@ def test_environment_names_the_file_and_the_option_beats_it(tmp_path, monkeypatc
 def test_gpio_mock_and_folder_camera_are_never_defaults():
     config = DoorConfig()
     assert (config.relay.pin_factory, config.camera.backend) == ("lgpio", "picamera2")
+
+
+def test_trusted_keys_start_at_the_files_directory():
+    config = parse_config({"encoder": {"trusted_keys": ["a.pub", "/keys/b.pub"]}}, base=BASE)
+    assert config.encoder.trusted_keys == (BASE / "a.pub", Path("/keys/b.pub"))

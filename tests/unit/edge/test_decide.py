@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.decide import Policy, VisitState, step
@@ -34,8 +34,8 @@ POLICY = Policy(
 )
 
 
-def seen(at_s, *faces, flaws=()):
-    """Build an observation; each face is a dict of subject → score."""
+def seen(at_s, *faces, flaws=(), track=1):
+    """Build an observation; each face is a dict of subject → score, the first is *track*."""
     return Observation(
         at_s,
         tuple(
@@ -48,8 +48,9 @@ def seen(at_s, *faces, flaws=()):
                     Candidate(name, score)
                     for name, score in sorted(face.items(), key=lambda each: -each[1])
                 ),
+                track + place,
             )
-            for face in faces
+            for place, face in enumerate(faces)
         ),
     )
 
@@ -209,6 +210,59 @@ def test_next_person_need_not_wait_until_the_first_has_left():
     )
     granted = [each.subject_id for each in decisions if each.outcome is Outcome.GRANT]
     assert granted == ["ada", "bob"]
+
+
+def test_a_stranger_who_steps_in_inherits_no_votes():
+    """Not even where the encoder takes him for the one who stood there."""
+    ada = {"ada": 0.9}
+    decisions = play(
+        seen(0.0, ada, track=1), seen(0.1, ada, track=1), seen(0.2, ada, track=2),
+        seen(0.3, ada, track=2), seen(0.4, ada, track=2),
+    )  # fmt: skip
+    assert [each.outcome for each in decisions] == [Outcome.WAIT] * 4 + [Outcome.GRANT]
+    assert [each.frames for each in decisions] == [1, 2, 1, 2, 3]
+
+
+def test_who_comes_back_begins_anew():
+    ada, eve = {"ada": 0.9}, {"ada": 0.1}
+    decisions = play(
+        seen(0.0, ada, track=1), seen(0.1, ada, track=1), seen(0.2, eve, track=2),
+        seen(0.3, ada, track=1),
+    )  # fmt: skip
+    assert (decisions[-1].outcome, decisions[-1].frames) == (Outcome.WAIT, 1)
+
+
+def test_a_stranger_whose_place_another_takes_is_denied_for_the_log():
+    decisions = play(
+        *(seen(t / 10, {"ada": 0.1}, track=1) for t in range(4)),
+        *(seen(t / 10, {"ada": 0.9}, track=2) for t in range(4, 9)),
+    )
+    assert (decisions[4].outcome, decisions[4].reason) == (Outcome.DENY, Reason.NO_MATCH)
+    assert decisions[4].captured_at_s == pytest.approx(0.3)
+    assert [each.outcome for each in decisions].count(Outcome.GRANT) == 1
+
+
+def test_a_flawed_face_that_pushes_in_neither_adds_nor_takes_evidence():
+    ada = {"ada": 0.9}
+    decisions = play(
+        seen(0.0, ada, track=1),
+        seen(0.1, ada, track=1),
+        seen(0.2, {}, flaws=(Flaw.TURNED,), track=2),
+        seen(0.3, ada, track=1),
+    )
+    assert decisions[-1].outcome is Outcome.GRANT
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.integers(1, 3), st.sampled_from("ae")), max_size=40))
+def test_every_grant_rests_on_frames_of_one_face(steps):
+    faces = {"a": {"ada": 0.9}, "e": {"ada": 0.1}}
+    decisions = play(
+        *(seen(i / 10, faces[who], track=track) for i, (track, who) in enumerate(steps))
+    )
+    for i, decision in enumerate(decisions):
+        if decision.outcome is Outcome.GRANT:
+            assert len({track for track, _ in steps[i - POLICY.agree_frames + 1 : i + 1]}) == 1
 
 
 def test_empty_gallery_never_opens_and_says_so():

@@ -156,6 +156,17 @@ def test_a_face_that_the_refiner_refuses_is_none():
     assert detector(look, refiner(verdict=UNSURE)).detect(picture()) == ()
 
 
+def test_what_only_the_refiner_takes_for_a_face_is_none():
+    """A wheel, brought to look like a face: 0.58 of the finder, 0.96 of the refiner."""
+    look = finder()
+    show(look, face_at(40, 30), score=3)
+    unsure = detector(look, refiner(verdict=31), score=0.7)
+    assert unsure.detect(picture()) == ()
+    assert len(detector(look, refiner(verdict=31), score=0.6).detect(picture())) == 1
+    show(look, face_at(40, 30), score=30)
+    assert len(unsure.detect(picture())) == 1
+
+
 @pytest.mark.parametrize(("asked", "count"), [(0.5, 1), (0.999, 0)])
 def test_a_face_below_the_score_is_none(asked, count):
     look = finder()
