@@ -21,6 +21,8 @@ from edge.vocabulary import Detection
 _REACH = 1.5
 # A face that leans in grows by less between two frames; another person farther away is smaller.
 _MOST_GROWTH = 1.4
+# Two faces expected as near as that to the one that is seen are not told apart.
+_DOUBT = 0.3
 # How long a face may be out of sight (blinked by the detector, behind another) and come back as
 # itself. Between two frames in a row it is not out of sight, even on a slow machine.
 _GAP_S = 0.5
@@ -72,7 +74,7 @@ def follow(
         <= (_SLOWEST_S if each.seen_at_s == tracks.last_frame_s else _GAP_S)
     ]
     seen = [(_place(each), _size_px(each)) for each in detections]
-    pairs = _pairs(known, seen, at_s)
+    pairs, doubted = _pairs(known, seen, at_s)
     # New faces are numbered by place, so that the order of *detections* does not matter.
     fresh = itertools.count(tracks.next_identity)
     followed: dict[int, Track] = {}
@@ -84,15 +86,19 @@ def follow(
         followed[at] = Track(identity, place, size_px, velocity, at_s)
     matched = {each.identity for each in followed.values()}
     hidden = [each for each in known if each.identity not in matched]
-    remembered = sorted([*followed.values(), *hidden], key=lambda each: each.identity)
+    # Who is doubted is one of two that are remembered as hidden: he is not followed as a third.
+    sure = [each for at, each in followed.items() if at not in doubted]
+    remembered = sorted([*sure, *hidden], key=lambda each: each.identity)
     identities = tuple(followed[at].identity for at in range(len(seen)))
     return Tracks(tuple(remembered), next(fresh), at_s), identities
 
 
 def _pairs(
     known: Sequence[Track], seen: Sequence[tuple[complex, float]], at_s: float
-) -> dict[int, Track]:
-    """Return the track of each seen face that has one: the nearest pairs first.
+) -> tuple[dict[int, Track], set[int]]:
+    """Return the track of each seen face that has one, and the faces that may be either of two.
+
+    The nearest pairs come first.
 
     Tracks that were seen last choose before those that are hidden: where one passes behind another,
     both are expected in one place, and the face there is that of the one in front. Of at most eight
@@ -109,12 +115,19 @@ def _pairs(
             hidden_s = latest_s - track.seen_at_s
             near.append((hidden_s, cost, track.identity, _in_order(seen[at]), at, track))
     pairs: dict[int, Track] = {}
+    costs: dict[int, tuple[float, float]] = {}
     taken: set[int] = set()
-    for _, _, identity, _, at, track in sorted(near, key=lambda each: each[:4]):
+    doubted: set[int] = set()
+    for hidden_s, cost, identity, _, at, track in sorted(near, key=lambda each: each[:4]):
         if at not in pairs and identity not in taken:
-            pairs[at] = track
+            pairs[at], costs[at] = track, (hidden_s, cost)
             taken.add(identity)
-    return pairs
+    for hidden_s, cost, identity, _, at, _ in near:
+        # Somebody is out of sight, and it cannot be told who of the two is seen.
+        if identity not in taken and hidden_s == costs[at][0] and cost < costs[at][1] + _DOUBT:
+            pairs.pop(at, None)
+            doubted.add(at)
+    return pairs, doubted
 
 
 def _expected(track: Track, at_s: float) -> complex:

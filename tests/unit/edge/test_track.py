@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from edge.align import TEMPLATE
@@ -109,6 +109,7 @@ def test_the_order_of_the_faces_in_a_frame_changes_nothing(data):
     st.booleans(),
     st.integers(0, 2**31),
 )
+@example(120.0, 120.0, 0.0, 15.0, True, 7099)  # both in one place in one frame
 def test_two_who_cross_keep_their_identities(  # noqa: PLR0917
     left_cm_s, right_cm_s, apart_cm, rate_hz, hides, seed
 ):
@@ -119,7 +120,7 @@ def test_two_who_cross_keep_their_identities(  # noqa: PLR0917
     eye_px = 40.0
     cm = eye_px / EYE_DISTANCE_CM
     height_px = 0.0 if hides else apart_cm * cm
-    told = []
+    told, hidden_cm = [], [np.inf]
     tracks = Tracks()
     seconds = 160 / min(left_cm_s, right_cm_s)
     for i in range(round(2 * seconds * rate_hz)):
@@ -129,13 +130,17 @@ def test_two_who_cross_keep_their_identities(  # noqa: PLR0917
         faces = [face(here, 200, eye_px, random.normal(0, 0.02, (5, 2)))]
         # A head is 15 cm wide: nearer than that, the one behind is not seen.
         hidden = hides and abs(here - there) < 15 * cm
-        if not hidden:
+        if hidden:
+            hidden_cm.append(abs(here - there) / cm)
+        else:
             behind = random.normal(0, 0.02, (5, 2))
             faces.append(face(there, 200 + height_px, eye_px, behind))
         tracks, identities = follow(tracks, faces, at_s)
         told.append(identities)
-    assert {each[0] for each in told} == {told[0][0]}, "who is in front"
-    assert told[0][0] not in {each[1] for each in told if len(each) > 1}
+    front, behind = {each[0] for each in told}, {each[1] for each in told if len(each) > 1}
+    assert not front & behind, "nobody is taken for the other"
+    # Both in one place in the one frame that hides one of them: then whoever is seen is new.
+    assert len(front) == 1 or min(hidden_cm) < 2
 
 
 @settings(deadline=None)  # a busy machine is no defect
