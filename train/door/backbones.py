@@ -7,7 +7,6 @@ int8 form runs as well. ReLU and batch normalisation fold into the convolutions.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ import cv2
 import numpy as np
 
 from edge.vocabulary import CROP_SIZE_PX, FloatArray
+from train.fitting.normalization import fused_normalization
 
 if TYPE_CHECKING:
     import keras
@@ -46,13 +46,12 @@ def residual_encoder(
         stem_channels: after the first convolution.
         stages: channels and blocks of each stage, as `STAGES`.
         head_channels: of the last map, before the places are weighed.
-        fused: normalise with TensorFlow's fused kernel while training: on a CPU three times as
-            fast as Keras's own. Same weights, same outputs; save the model built without it.
+        fused: to train on a CPU, see `fused_normalization`; save the model built without it.
     """
     import keras
     from keras import layers
 
-    normalization = _fused_normalization() if fused else layers.BatchNormalization
+    normalization = fused_normalization() if fused else layers.BatchNormalization
 
     def convolved(
         maps: keras.KerasTensor, channels: int, side: int, step: int = 1, *, active: bool = True
@@ -130,28 +129,3 @@ def multiply_adds(encoder: keras.Model) -> int:
         elif isinstance(layer, layers.Dense):
             total += int(np.prod(layer.kernel.shape))
     return total
-
-
-@functools.lru_cache(maxsize=1)
-def _fused_normalization() -> Any:  # noqa: ANN401 - a class of Keras, which is untyped
-    """Return batch normalisation that trains by TensorFlow's fused kernel."""
-    import keras
-    import tensorflow as tf
-
-    class FusedNormalization(keras.layers.BatchNormalization):  # type: ignore[misc]
-        def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:  # noqa: ANN401
-            if not training:
-                return super().call(inputs, training=training, mask=mask)
-            outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(
-                inputs,
-                self.gamma.value,
-                self.beta.value,
-                epsilon=self.epsilon,
-                is_training=True,
-            )
-            share = 1.0 - self.momentum
-            self.moving_mean.assign_sub(share * (self.moving_mean - mean))
-            self.moving_variance.assign_sub(share * (self.moving_variance - variance))
-            return outputs
-
-    return FusedNormalization

@@ -210,7 +210,7 @@ def _mirrored_crop(example: Example) -> Example:
 
 
 def _run(
-    build: Callable[[], Any],
+    build: Callable[..., Any],
     loss_of: Callable[[Sequence[Any], Sequence[Any]], Any],
     draw: Callable[[], tuple[FloatArray, Any]],
     *,
@@ -226,7 +226,7 @@ def _run(
 
     keras.utils.set_random_seed(seed)
     out.mkdir(parents=True, exist_ok=True)
-    model = build()
+    model = build(fused=True)
     weights = model.trainable_variables
     averaged = [tf.Variable(each) for each in model.variables]
     optimizer = keras.optimizers.AdamW(_PEAK_RATE, weight_decay=1e-4, beta_2=0.99, clipnorm=5.0)
@@ -261,9 +261,9 @@ def _run(
             _LOG.info("%s: %.0f min, step %d, loss %.4f", name, spent_s / 60, step, np.mean(losses))
             _save(checkpoint, everything, spent_s, step)
             saved_s, losses = spent_s, []
-    for now, mean in zip(model.variables, averaged, strict=True):
-        now.assign(mean)
-    model.save(out / f"{name}.keras")
+    plain = build()
+    plain.set_weights([each.numpy() for each in averaged])
+    plain.save(out / f"{name}.keras")
     return out / f"{name}.keras"
 
 
