@@ -19,7 +19,7 @@ from tflite_runtime.interpreter import Interpreter as EarlierInterpreter
 
 from convert.parity import subset
 from convert.pictures import read_pictures
-from edge.bundle import inspect_bundle
+from edge.bundles.bundle import inspect_bundle
 from edge.vocabulary import FloatArray, PixelArray
 
 _PICTURES = 100

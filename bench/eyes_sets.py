@@ -12,7 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from edge.picture import read_picture
+from edge.pictures.picture import read_picture
 from edge.vocabulary import FloatArray, PixelArray
 from train.eyes.scenes import LANDMARKS, read_scenes
 

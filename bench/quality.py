@@ -24,7 +24,7 @@ from coverings import KINDS, cover
 from eyes_sets import Sample, decoded, samples
 
 from edge.align import align
-from edge.bundle import inspect_bundle
+from edge.bundles.bundle import inspect_bundle
 from edge.config import SHIPPED_BUNDLE, DetectorConfig, QualityConfig
 from edge.detect import Detector, open_detector
 from edge.quality import flaws, for_enrolment

@@ -6,12 +6,12 @@ from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge.bundle import Bundle, inspect_bundle
+from edge.bundles.bundle import Bundle, inspect_bundle
+from edge.bundles.manifest import ENCODER_FILE
+from edge.bundles.signing import read_private_key
 from edge.command import Command
 from edge.config import SHIPPED_BUNDLE
 from edge.errors import ConfigError
-from edge.manifest import ENCODER_FILE
-from edge.signing import read_private_key
 
 if TYPE_CHECKING:
     from convert.conversion import Conversion

@@ -24,9 +24,8 @@ from convert.provenance import TrainingRun, unfitted, versions
 from convert.quantize import float_encoder, quantize_network
 from convert.runtimes import embed_int8
 from edge.align import ALIGNMENT
-from edge.bundle import Bundle
-from edge.errors import BundleError, ConfigError
-from edge.manifest import (
+from edge.bundles.bundle import Bundle
+from edge.bundles.manifest import (
     ENCODER_FILE,
     FINDER_FILE,
     REFINER_FILE,
@@ -34,6 +33,7 @@ from edge.manifest import (
     Manifest,
     describe_files,
 )
+from edge.errors import BundleError, ConfigError
 from edge.tflite import installed_runtimes
 from edge.vocabulary import FloatArray
 from train.measuring.metrics import IntArray, compare_all

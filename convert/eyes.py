@@ -16,10 +16,10 @@ from convert.encoder import quiet_tensorflow
 from convert.package import replace_eyes
 from convert.provenance import versions
 from convert.quantize import quantize_network
-from edge.bundle import inspect_bundle
+from edge.bundles.bundle import inspect_bundle
+from edge.bundles.manifest import EyesFacts
 from edge.errors import BundleError
 from edge.eyes import GEOMETRY, PADDING_GREY, REFINER_UNIT_PX, STRIDES
-from edge.manifest import EyesFacts
 from edge.tflite import Network, dequantize, open_network
 from edge.vocabulary import FloatArray, PixelArray
 from train.eyes.composites import Composer

@@ -8,10 +8,8 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from edge.bundle import Bundle, inspect_bundle, parse_bundle
-from edge.directory import write_directory
-from edge.errors import BundleError
-from edge.manifest import (
+from edge.bundles.bundle import Bundle, inspect_bundle, parse_bundle
+from edge.bundles.manifest import (
     FINDER_FILE,
     MANIFEST_FILE,
     REFINER_FILE,
@@ -21,7 +19,9 @@ from edge.manifest import (
     describe_files,
     manifest_bytes,
 )
-from edge.signing import sign
+from edge.bundles.signing import sign
+from edge.errors import BundleError
+from edge.stores.directory import write_directory
 
 
 def write_bundle(

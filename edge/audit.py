@@ -21,7 +21,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from edge.errors import AuditError
-from edge.store import BUSY_S, Database, Layout, Store
+from edge.stores.store import BUSY_S, Database, Layout, Store
 from edge.vocabulary import Decision
 
 DECISION = "decision"

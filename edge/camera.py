@@ -23,7 +23,7 @@ from cv2.typing import MatLike
 from edge.config import CameraConfig, is_device
 from edge.errors import CameraError, ConfigError, PictureError
 from edge.live import LiveCamera
-from edge.picture import SUFFIXES, picture_paths, quiet_opencv, read_picture
+from edge.pictures.picture import SUFFIXES, picture_paths, quiet_opencv, read_picture
 from edge.vocabulary import Frame, PixelArray
 
 _ROTATIONS = {

@@ -1,7 +1,8 @@
 """References of enrolled subjects in one SQLite file, each bound to the model that made it.
 
-One model is in use at a time. `edge.succession` prepares the file for another, whose references
-then lie beside the first one's: a door never sees references of two models, nor of the wrong one.
+One model is in use at a time. `edge.bundles.succession` prepares the file for another, whose
+references then lie beside the first one's: a door never sees references of two models, nor of the
+wrong one.
 
 A forgotten subject leaves no bytes in the file or in its write-ahead log: rows are overwritten
 (``secure_delete``), the file is rewritten (VACUUM) and the log emptied before `forget` returns.
@@ -21,9 +22,9 @@ from pathlib import Path
 import numpy as np
 
 from edge.errors import GalleryError, GalleryModelMismatchError
-from edge.gallery_layout import LAYOUT, VECTOR_TYPE
-from edge.naming import folded, spelling
-from edge.store import BUSY_S, Database, Store
+from edge.stores.gallery_layout import LAYOUT, VECTOR_TYPE
+from edge.stores.naming import folded, spelling
+from edge.stores.store import BUSY_S, Database, Store
 from edge.vocabulary import Embedding, FloatArray, Gallery, PixelArray
 
 # Twice that of vocabulary.Embedding: what could be enrolled can be loaded, whatever the rounding.

@@ -14,8 +14,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from edge.decide import Policy
-from edge.naming import folded
 from edge.pipeline import Step
+from edge.stores.naming import folded
 from edge.vocabulary import Outcome
 
 _Z_95 = 1.959964  # standard normal quantile for a two-sided 95 % interval

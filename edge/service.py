@@ -9,14 +9,14 @@ from contextlib import ExitStack, closing, contextmanager
 from types import FrameType
 
 from edge.audit import Audit
-from edge.bundle import Bundle
+from edge.bundles.bundle import Bundle
+from edge.bundles.installed import open_bundle
 from edge.camera import open_camera
 from edge.config import DoorConfig
 from edge.detect import open_detector
 from edge.embed import Embedder, open_embedder
 from edge.errors import DoorError
 from edge.gallery import GalleryStore
-from edge.installed import open_bundle
 from edge.instance import sole_door
 from edge.pipeline import Door, Step, policy_from, watch
 from edge.relay import open_relay

@@ -11,17 +11,17 @@ from pathlib import Path
 from typing import Any
 
 from edge.align import ALIGNMENT
-from edge.bundle import Bundle, check_bundle, inspect_bundle, parse_bundle, read_contents
+from edge.bundles.bundle import Bundle, check_bundle, inspect_bundle, parse_bundle, read_contents
+from edge.bundles.installed import trust_of
+from edge.bundles.manifest import MANIFEST_FILE, SIGNATURE_FILE
+from edge.bundles.shipped import MANIFEST_SHA256
+from edge.bundles.signing import Trust, fingerprint_of, read_private_key, sign
+from edge.bundles.upgrade import Change, install, rollback
 from edge.command import Command
 from edge.commands.options import add_config_option, config_from
 from edge.config import ENVIRONMENT_VARIABLE, SYSTEM_PATH, EncoderConfig
-from edge.directory import write_file
 from edge.errors import BundleError
-from edge.installed import trust_of
-from edge.manifest import MANIFEST_FILE, SIGNATURE_FILE
-from edge.shipped import MANIFEST_SHA256
-from edge.signing import Trust, fingerprint_of, read_private_key, sign
-from edge.upgrade import Change, install, rollback
+from edge.stores.directory import write_file
 
 _RESTART = "the door goes on with the bundle that it has loaded until it is started again"
 

@@ -19,9 +19,9 @@ from edge.enrolment import Enroller, Reference, conflict, least_alike
 from edge.errors import ConfigError, EnrolmentError
 from edge.gallery import GalleryStore
 from edge.instance import sole_door
-from edge.naming import folded, spelling
-from edge.picture import read_picture
+from edge.pictures.picture import read_picture
 from edge.service import open_encoder
+from edge.stores.naming import folded, spelling
 
 _CAMERA_REFERENCES = 3
 _CAMERA_PATIENCE_S = 30.0

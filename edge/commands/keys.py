@@ -5,14 +5,14 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from edge.command import Command
-from edge.signing import (
+from edge.bundles.signing import (
     PRIVATE_KEY_FILE,
     PUBLIC_KEY_FILE,
     fingerprint_of,
     make_keys,
     read_public_key,
 )
+from edge.command import Command
 
 
 def _add_arguments(parser: ArgumentParser) -> None:

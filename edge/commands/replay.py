@@ -31,7 +31,7 @@ from edge.detect import open_detector
 from edge.enrolment import Enroller
 from edge.errors import ConfigError, EnrolmentError
 from edge.gallery import GalleryStore
-from edge.picture import read_picture
+from edge.pictures.picture import read_picture
 from edge.pipeline import Door, Step, policy_from, watch
 from edge.replay import Tally
 from edge.service import Reporter, open_encoder

@@ -9,6 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 from edge.audit import Audit
+from edge.bundles.installed import open_bundle
 from edge.camera import open_camera
 from edge.command import Command
 from edge.commands.options import add_config_option, config_from
@@ -22,7 +23,6 @@ from edge.errors import (
     HardwareError,
 )
 from edge.gallery import GalleryStore
-from edge.installed import open_bundle
 from edge.instance import sole_door
 from edge.relay import open_relay
 from edge.service import open_encoder, serve

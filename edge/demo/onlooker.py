@@ -19,7 +19,7 @@ from edge.demo.session import (
     write_report,
 )
 from edge.errors import EnrolmentError
-from edge.picture import read_picture
+from edge.pictures.picture import read_picture
 from edge.vocabulary import Embedding
 
 _NOTES = """\

@@ -13,7 +13,7 @@ from edge.demo.record import Visit, visits_in
 from edge.demo.report import Report
 from edge.demo.session import FILM_FILE, Stages, facts, open_session, prepare, write_report
 from edge.errors import ConfigError, EnrolmentError, PictureError
-from edge.picture import picture_paths, read_picture
+from edge.pictures.picture import picture_paths, read_picture
 from edge.pipeline import Step
 from edge.replay import Tally
 from edge.vocabulary import Embedding, Frame, PixelArray

@@ -12,7 +12,7 @@ from pathlib import Path
 import cv2
 
 from edge.audit import Audit
-from edge.bundle import Bundle
+from edge.bundles.bundle import Bundle
 from edge.camera import Camera
 from edge.config import SHIPPED_BUNDLE, DoorConfig, EncoderConfig
 from edge.demo.film import Film

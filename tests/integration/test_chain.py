@@ -16,7 +16,7 @@ pytest.importorskip("tqdm", reason="needs the workstation extra")
 
 from convert.runtimes import embed_int8
 from edge.align import TEMPLATE, align
-from edge.bundle import inspect_bundle
+from edge.bundles.bundle import inspect_bundle
 from edge.tflite import installed_runtimes
 from edge.vocabulary import Box, Detection
 

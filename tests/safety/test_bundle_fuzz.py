@@ -12,7 +12,7 @@ import random
 import pytest
 from bundles import FILES, GEOMETRY, TRUSTED, UNSIGNED, contents, write
 
-from edge.bundle import check_bundle, read_bundle
+from edge.bundles.bundle import check_bundle, read_bundle
 from edge.config import SHIPPED_BUNDLE
 from edge.errors import BundleError
 

@@ -24,13 +24,13 @@ from pathlib import Path
 import numpy as np
 from bundles import contents, write
 from edge.align import ALIGNMENT
-from edge.bundle import inspect_bundle
+from edge.bundles.bundle import inspect_bundle
 from edge.config import DoorConfig, EncoderConfig, StoreConfig
 from edge.gallery import GalleryStore
-from edge.installed import open_bundle, read_selection
-from edge.signing import make_keys, read_private_key
-from edge.store import Database
-from edge.upgrade import install, rollback
+from edge.bundles.installed import open_bundle, read_selection
+from edge.bundles.signing import make_keys, read_private_key
+from edge.stores.store import Database
+from edge.bundles.upgrade import install, rollback
 from edge.vocabulary import Embedding
 
 state, tiny = Path(sys.argv[1]), Path(sys.argv[2]).read_bytes()

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from edge.bundles.manifest import EncoderFacts, EyesFacts, Manifest, describe_files, manifest_bytes
+from edge.bundles.signing import Trust, fingerprint_of, sign
 from edge.eyes import GEOMETRY as EYES_GEOMETRY
-from edge.manifest import EncoderFacts, EyesFacts, Manifest, describe_files, manifest_bytes
-from edge.signing import Trust, fingerprint_of, sign
 from edge.vocabulary import EvidenceMap, OperatingPoint
 
 GEOMETRY = "a-geometry/v1"

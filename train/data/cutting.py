@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from edge.align import TEMPLATE, align
-from edge.bundle import inspect_bundle
+from edge.bundles.bundle import inspect_bundle
 from edge.config import SHIPPED_BUNDLE, DetectorConfig
 from edge.detect import Detector, open_detector
 from edge.errors import PictureError

@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 
 from edge.errors import PictureError
-from edge.picture import SUFFIXES, read_picture
+from edge.pictures.picture import SUFFIXES, read_picture
 from edge.vocabulary import PixelArray
 from train.errors import DataSetError
 

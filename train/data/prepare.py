@@ -17,7 +17,7 @@ import numpy as np
 
 from edge.config import DetectorConfig
 from edge.errors import ConfigError, PictureError
-from edge.picture import read_picture
+from edge.pictures.picture import read_picture
 from edge.vocabulary import PixelArray
 from train.data.cutting import SMALLEST_FACE_PX, Cut, OpenDetector, cut_faces, detector_opener
 from train.data.datasets import Index, read_folder

@@ -8,7 +8,7 @@ int8 form runs as well. ReLU and batch normalisation fold into the convolutions.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np

@@ -16,7 +16,7 @@ from edge.align import align
 from edge.config import DetectorConfig
 from edge.detect import Detector
 from edge.errors import EnrolmentError
-from edge.picture import read_picture
+from edge.pictures.picture import read_picture
 from edge.vocabulary import FloatArray, PixelArray
 from train.data.cutting import detector_opener
 from train.data.framing import Crops

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from edge.align import ALIGNMENT
-from edge.bundle import inspect_bundle
+from edge.bundles.bundle import inspect_bundle
 from edge.embed import open_embedder
 from edge.errors import ConfigError
 from edge.eyes import Eyes

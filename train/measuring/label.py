@@ -11,7 +11,7 @@ import numpy as np
 from edge.align import align
 from edge.config import DetectorConfig
 from edge.detect import Detector
-from edge.picture import picture_paths, read_picture
+from edge.pictures.picture import picture_paths, read_picture
 from edge.vocabulary import Detection, PixelArray
 from train.data.cutting import detector_opener
 from train.errors import DataSetError

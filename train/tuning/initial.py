@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge.bundle import inspect_bundle
+from edge.bundles.bundle import inspect_bundle
+from edge.bundles.manifest import MANIFEST_FILE
 from edge.errors import ConfigError
-from edge.manifest import MANIFEST_FILE
 from edge.vocabulary import CROP_SIZE_PX
 from train.measuring.encoders import ENCODER_FILE
 

@@ -19,10 +19,8 @@ from convert.provenance import read_run
 from convert.quantize import float_encoder, quantize_network
 from convert.runtimes import embed_int8
 from edge.align import ALIGNMENT
-from edge.bundle import inspect_bundle, read_bundle
-from edge.config import SHIPPED_BUNDLE
-from edge.errors import BundleError
-from edge.signing import (
+from edge.bundles.bundle import inspect_bundle, read_bundle
+from edge.bundles.signing import (
     PRIVATE_KEY_FILE,
     PUBLIC_KEY_FILE,
     Trust,
@@ -31,6 +29,8 @@ from edge.signing import (
     read_private_key,
     read_public_key,
 )
+from edge.config import SHIPPED_BUNDLE
+from edge.errors import BundleError
 from edge.tflite import installed_runtimes
 from train.errors import TooFewComparisonsError
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from bundles import FILES, contents, write
 
-from edge.bundle import inspect_bundle
+from edge.bundles.bundle import inspect_bundle
 from edge.config import DetectorConfig
 from edge.detect import open_detector
 from edge.errors import BundleError

@@ -130,7 +130,7 @@ def test_map_of_one_half_of_real_people_is_near_the_least_cost_on_the_other_half
     from convert.calibrate import calibrate
     from convert.embedding_worker import as_aligned
     from convert.pictures import read_pictures
-    from edge.bundle import inspect_bundle
+    from edge.bundles.bundle import inspect_bundle
     from edge.config import SHIPPED_BUNDLE
     from edge.embed import open_embedder
     from train.measuring.metrics import compare_all

@@ -13,9 +13,9 @@ import pytest
 
 from convert import package
 from convert.package import replace_eyes, write_bundle
-from edge.bundle import inspect_bundle, read_bundle
+from edge.bundles.bundle import inspect_bundle, read_bundle
+from edge.bundles.signing import sign
 from edge.errors import BundleError
-from edge.signing import sign
 
 FILES = bundles.FILES
 
@@ -128,7 +128,7 @@ def test_kill_before_the_rename_leaves_no_bundle(tmp_path):
 import os, signal, sys
 sys.path[:0] = {roots!r}
 from convert import package
-from edge import directory as directories
+from edge.stores import directory as directories
 from test_package import FILES, manifest
 directories._swap_in = lambda *paths: os.kill(os.getpid(), signal.SIGKILL)
 package.write_bundle(package.Path({str(tmp_path / "bundle")!r}), manifest(), FILES)

@@ -9,12 +9,12 @@ import bundles
 import pytest
 from bundles import FILES, GEOMETRY, OTHER_KEY, TRUSTED, UNSIGNED, contents, rewritten, write
 
-from edge.bundle import check_bundle, inspect_bundle, read_bundle
+from edge.bundles.bundle import check_bundle, inspect_bundle, read_bundle
+from edge.bundles.manifest import manifest_bytes
+from edge.bundles.shipped import MANIFEST_SHA256
+from edge.bundles.signing import Trust
 from edge.config import SHIPPED_BUNDLE
 from edge.errors import BundleError
-from edge.manifest import manifest_bytes
-from edge.shipped import MANIFEST_SHA256
-from edge.signing import Trust
 from edge.vocabulary import EvidenceMap, OperatingPoint
 
 NETWORKS = ("encoder.tflite", "finder.tflite", "refiner.tflite")

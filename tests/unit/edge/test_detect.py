@@ -8,7 +8,7 @@ import pytest
 
 import edge.detect
 from edge.align import align
-from edge.bundle import inspect_bundle
+from edge.bundles.bundle import inspect_bundle
 from edge.config import SHIPPED_BUNDLE, DetectorConfig
 from edge.detect import HaarDetector, YunetDetector, open_detector
 from edge.errors import BundleError, ConfigError

@@ -14,7 +14,7 @@ import pytest
 from edge.audit import Audit
 from edge.errors import EnrolmentError, GalleryError, GalleryModelMismatchError
 from edge.gallery import GalleryStore
-from edge.store import Database
+from edge.stores.store import Database
 from edge.vocabulary import Embedding
 
 MODEL, OTHER = "a" * 64, "b" * 64

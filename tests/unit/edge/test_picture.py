@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from edge.errors import PictureError
-from edge.picture import picture_paths, read_picture
-from edge.picture_header import read_header
+from edge.pictures.header import read_header
+from edge.pictures.picture import picture_paths, read_picture
 
 DATA = Path("../shared/data")
 SUFFIXES = (".jpg", ".png", ".webp", ".bmp", ".pnm", ".tif")

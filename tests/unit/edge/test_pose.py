@@ -16,7 +16,7 @@ from edge.align import TEMPLATE
 from edge.config import SHIPPED_BUNDLE, DetectorConfig
 from edge.detect import open_detector
 from edge.eyes import Eyes
-from edge.picture import read_picture
+from edge.pictures.picture import read_picture
 from edge.pose import MEAN_FACE, pose_of
 
 ANGLES = st.floats(-40, 40)

@@ -17,8 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
-from edge.errors import BundleError, ConfigError
-from edge.signing import (
+from edge.bundles.signing import (
     PRIVATE_KEY_FILE,
     PUBLIC_KEY_FILE,
     Trust,
@@ -30,6 +29,7 @@ from edge.signing import (
     read_trust,
     sign,
 )
+from edge.errors import BundleError, ConfigError
 
 HERE = Path("bundle")
 MANIFEST = b'{"schema": 2}\n'

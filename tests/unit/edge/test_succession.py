@@ -8,10 +8,10 @@ from contextlib import closing
 import numpy as np
 import pytest
 
+from edge.bundles.succession import Succession
 from edge.errors import GalleryError, GalleryModelMismatchError
 from edge.gallery import GalleryStore
-from edge.gallery_layout import LAYOUT
-from edge.succession import Succession
+from edge.stores.gallery_layout import LAYOUT
 from edge.vocabulary import Embedding
 
 OLD, NEW = "a" * 64, "b" * 64

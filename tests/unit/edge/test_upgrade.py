@@ -10,17 +10,17 @@ import numpy as np
 import pytest
 from bundles import KEY, OTHER_KEY, contents, write
 
-from edge import installed
 from edge.align import ALIGNMENT
 from edge.audit import Audit
+from edge.bundles import installed
+from edge.bundles.installed import bundle_directory, open_bundle, read_selection
+from edge.bundles.signing import make_keys, read_private_key
+from edge.bundles.succession import Succession
+from edge.bundles.upgrade import install, rollback
 from edge.config import SHIPPED_BUNDLE, DoorConfig, EncoderConfig, StoreConfig
 from edge.errors import BundleError, ConfigError, GalleryError
 from edge.gallery import GalleryStore
-from edge.installed import bundle_directory, open_bundle, read_selection
-from edge.signing import make_keys, read_private_key
-from edge.succession import Succession
 from edge.tflite import installed_runtimes
-from edge.upgrade import install, rollback
 from edge.vocabulary import Embedding
 
 pytestmark = pytest.mark.skipif(not installed_runtimes(), reason="no TFLite runtime is installed")
@@ -147,8 +147,8 @@ def test_what_is_not_trusted_or_does_not_work_is_not_installed(door, made, chang
         facts = dataclasses.replace(before.manifest.encoder, embedding_size=32)
         new = made("new", SECOND)
         manifest = dataclasses.replace(before.manifest, encoder=facts)
-        from edge.manifest import manifest_bytes
-        from edge.signing import sign
+        from edge.bundles.manifest import manifest_bytes
+        from edge.bundles.signing import sign
 
         written = manifest_bytes(manifest)
         key = read_private_key(door.encoder.trusted_keys[0].with_suffix(".key"))
@@ -230,8 +230,8 @@ def test_kept_crops_are_embedded_again_so_that_nobody_comes_twice(door, made):
     change = install(door, made("second", SECOND))
     assert (change.embedded_again, change.left_out) == (1, ())
     assert enrolled(door) == {"Ada": 1}
+    from edge.bundles.upgrade import embed_crop
     from edge.embed import open_embedder
-    from edge.upgrade import embed_crop
 
     bundle = open_bundle(door)
     wanted = embed_crop(open_embedder(bundle.encoder, bundle.model_id), crop(3)).vector

@@ -19,12 +19,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge.align import ALIGNMENT
-from edge.bundle import Bundle, inspect_bundle, read_bundle
+from edge.bundles.bundle import Bundle, inspect_bundle, read_bundle
+from edge.bundles.shipped import MANIFEST_SHA256
+from edge.bundles.signing import Trust, read_trust
 from edge.config import SHIPPED_BUNDLE, DoorConfig, EncoderConfig
-from edge.directory import write_directory, write_file
 from edge.errors import BundleError
-from edge.shipped import MANIFEST_SHA256
-from edge.signing import Trust, read_trust
+from edge.stores.directory import write_directory, write_file
 
 SELECTION_FILE = "selected.json"
 SHIPPED = "shipped"

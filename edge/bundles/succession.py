@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from edge.errors import GalleryModelMismatchError
-from edge.gallery_layout import LAYOUT, VECTOR_TYPE
-from edge.store import BUSY_S, Database, Store
+from edge.stores.gallery_layout import LAYOUT, VECTOR_TYPE
+from edge.stores.store import BUSY_S, Database, Store
 from edge.vocabulary import CROP_SIZE_PX, Embedding, PixelArray
 
 _CROP_SHAPE = (CROP_SIZE_PX, CROP_SIZE_PX, 3)

@@ -27,8 +27,8 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 
+from edge.bundles.manifest import MANIFEST_FILE, SIGNATURE_FILE
 from edge.errors import BundleError, ConfigError
-from edge.manifest import MANIFEST_FILE, SIGNATURE_FILE
 
 PRIVATE_KEY_FILE, PUBLIC_KEY_FILE = "janus-signing.key", "janus-signing.pub"
 MOST_SIGNATURE_BYTES = 1024

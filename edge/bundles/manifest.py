@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from edge.bundles.fields import FieldError, Fields, canonical, check_canonical, parse_json, require
 from edge.errors import BundleError
-from edge.fields import FieldError, Fields, canonical, check_canonical, parse_json, require
 from edge.vocabulary import CROP_SIZE_PX, EvidenceMap, OperatingPoint
 
 SCHEMA = 2

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from edge.errors import GalleryError
-from edge.store import Layout
+from edge.stores.store import Layout
 
 VECTOR_TYPE = np.dtype("<f4")
 

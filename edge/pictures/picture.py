@@ -20,7 +20,7 @@ import numpy as np
 from cv2.typing import MatLike
 
 from edge.errors import PictureError
-from edge.picture_header import PictureHeader, read_header
+from edge.pictures.header import PictureHeader, read_header
 from edge.vocabulary import PixelArray
 
 MOST_PIXELS = 50_000_000

@@ -12,22 +12,22 @@ from pathlib import Path
 
 import numpy as np
 
-from edge import installed
 from edge.align import ALIGNMENT
 from edge.audit import Audit
-from edge.bundle import Bundle
-from edge.config import DoorConfig
-from edge.detect import open_detector
-from edge.embed import Embedder, open_embedder
-from edge.errors import BundleError, ConfigError, GalleryError
-from edge.installed import (
+from edge.bundles import installed
+from edge.bundles.bundle import Bundle
+from edge.bundles.installed import (
     Selection,
     bundle_directory,
     open_trusted,
     path_of,
     read_selection,
 )
-from edge.succession import Succession
+from edge.bundles.succession import Succession
+from edge.config import DoorConfig
+from edge.detect import open_detector
+from edge.embed import Embedder, open_embedder
+from edge.errors import BundleError, ConfigError, GalleryError
 from edge.vocabulary import (
     CROP_SIZE_PX,
     AlignedFace,

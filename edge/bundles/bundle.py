@@ -11,9 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge.errors import BundleError
-from edge.eyes import GEOMETRY, Eyes
-from edge.manifest import (
+from edge.bundles.manifest import (
     ENCODER_FILE,
     FINDER_FILE,
     MANIFEST_FILE,
@@ -24,7 +22,9 @@ from edge.manifest import (
     Manifest,
     parse_manifest,
 )
-from edge.signing import MOST_SIGNATURE_BYTES, Trust, parse_signature
+from edge.bundles.signing import MOST_SIGNATURE_BYTES, Trust, parse_signature
+from edge.errors import BundleError
+from edge.eyes import GEOMETRY, Eyes
 from edge.vocabulary import EvidenceMap, OperatingPoint
 
 _MOST_MANIFEST_BYTES = 1 << 20

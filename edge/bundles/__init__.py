@@ -1,0 +1,1 @@
+"""What a model bundle is, who may sign it, and which one is in force."""

@@ -1,0 +1,1 @@
+"""How files and SQLite databases are opened, written whole and mistrusted."""
