@@ -75,6 +75,12 @@ def _train_arguments(parser: ArgumentParser) -> None:
         "--teacher", type=Path, metavar="ONNX", help="recipe door: the encoder to learn from"
     )
     parser.add_argument(
+        "--start",
+        type=Path,
+        metavar="DIR",
+        help="recipe door: begin with the weights of DIR/encoder.keras",
+    )
+    parser.add_argument(
         "--minutes", type=float, help="recipes door, eyes, landmarks: time to fit for"
     )
 
@@ -90,6 +96,8 @@ def _train(arguments: Namespace) -> int:
         raise ConfigError(
             f"--strategy and --tensorboard are for the other recipes, not for {arguments.recipe}"
         )
+    if arguments.start is not None and arguments.recipe != DOOR:
+        raise ConfigError("--start is for --recipe door; to fit an encoder to a site, use --init")
     if arguments.recipe == DOOR:
         return _train_door(arguments)
     if arguments.recipe in _EYES:
@@ -116,7 +124,7 @@ def _train(arguments: Namespace) -> int:
 
 
 def _tune(arguments: Namespace) -> int:
-    unfit = ("enrol", "teacher", "minutes", "tensorboard")
+    unfit = ("enrol", "teacher", "minutes", "tensorboard", "start")
     if arguments.strategy != "none" or any(getattr(arguments, each) for each in unfit):
         raise ConfigError(
             "--init takes --data, --out, --keep, --frames, --set, --seed and --resume, no others"
@@ -140,9 +148,10 @@ def _tune(arguments: Namespace) -> int:
 def _train_door(arguments: Namespace) -> int:
     if arguments.teacher is None:
         raise ConfigError("--recipe door learns from another encoder; name it: --teacher FILE.onnx")
-    if arguments.settings or arguments.frames or arguments.enrol:
-        raise ConfigError("--set, --frames and --enrol are for the other recipes, not for door")
+    if arguments.frames or arguments.enrol:
+        raise ConfigError("--frames and --enrol are for the other recipes, not for door")
     from train.door.distil import run_door  # noqa: PLC0415 - it imports TensorFlow when it runs
+    from train.door.schedule import parse_schedule  # noqa: PLC0415 - beside what does
 
     finished = run_door(
         arguments.pictures,
@@ -151,6 +160,8 @@ def _train_door(arguments: Namespace) -> int:
         minutes=arguments.minutes,
         resume=arguments.resume,
         seed=arguments.seed or 0,
+        schedule=parse_schedule(arguments.settings),
+        start=arguments.start,
     )
     print("the schedule is finished" if finished else "time is over; go on with --resume")
     return 0

@@ -34,6 +34,7 @@ def residual_encoder(
     stages: Sequence[tuple[int, str]] = STAGES,
     head_channels: int = 256,
     fused: bool = False,
+    precision: str = "float32",
 ) -> keras.Model:
     """Build the encoder: (N, S, S, 3) float pixels 0 … 255, RGB → (N, D), not of unit length.
 
@@ -47,6 +48,7 @@ def residual_encoder(
         stages: channels and blocks of each stage, as `STAGES`.
         head_channels: of the last map, before the places are weighed.
         fused: to train on a CPU, see `fused_normalization`; save the model built without it.
+        precision: Keras's policy for the maps; the embedding itself is always float32.
     """
     import keras
     from keras import layers
@@ -63,9 +65,10 @@ def residual_encoder(
             padding="same",
             use_bias=False,
             kernel_initializer="he_normal",
+            dtype=precision,
         )(maps)
-        maps = normalization(momentum=_MOMENTUM)(maps)
-        return layers.ReLU()(maps) if active else maps
+        maps = normalization(momentum=_MOMENTUM, dtype=precision)(maps)
+        return layers.ReLU(dtype=precision)(maps) if active else maps
 
     def block(maps: keras.KerasTensor, channels: int, kind: str) -> keras.KerasTensor:
         if kind == "b":
@@ -73,7 +76,7 @@ def residual_encoder(
         else:
             inner = convolved(convolved(maps, channels // 2, 1), channels // 2, 3)
             inner = convolved(inner, channels, 1, active=False)
-        return layers.ReLU()(layers.Add()([maps, inner]))
+        return layers.ReLU(dtype=precision)(layers.Add(dtype=precision)([maps, inner]))
 
     crops = keras.Input((size_px, size_px, 3), name="crop")
     maps = convolved(layers.Rescaling(1 / 127.5, -1.0)(crops), stem_channels, 3, 2)

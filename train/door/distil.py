@@ -10,12 +10,18 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from edge.errors import ConfigError
 from train.door.caches import cache_crops, cache_targets, read_listing
 from train.door.judging import figures
 from train.door.lesson import Lesson, hold_out
 from train.door.mixing import Mixtures
-from train.door.student import Schedule, fit_student
+from train.door.schedule import Schedule
+from train.door.student import fit_student
+
+if TYPE_CHECKING:
+    import keras
 
 
 def run_door(
@@ -27,6 +33,7 @@ def run_door(
     resume: bool = False,
     seed: int = 0,
     schedule: Schedule | None = None,
+    start: Path | None = None,
 ) -> bool:
     """Fit the door's encoder; leave ``encoder.keras`` and ``metrics.json`` in *out*.
 
@@ -37,13 +44,15 @@ def run_door(
         minutes: of fitting in this call, caches not counted; None: to the end of the schedule.
         resume: go on from the checkpoint in *out*, if there is one.
         seed: of the people held out, the weights and everything drawn.
-        schedule: default: the one that the shipped encoder was fitted by.
+        schedule: default: `Schedule()`.
+        start: directory of an encoder.keras that a new run begins with, such as weights/door.
 
     Returns: whether the schedule was finished.
 
     Raises:
         DataSetError: if the listing or an archive is missing or unreadable.
-        ConfigError: if onnxruntime is not installed, or the teacher is no such network.
+        ConfigError: if onnxruntime is not installed, the teacher is no such network, or *start*
+            has other widths than the schedule.
         DivergedError: if the loss is not finite.
     """
     schedule = schedule or Schedule()
@@ -65,9 +74,17 @@ def run_door(
         )
     lesson = Lesson(crops, targets, held, mixtures, mixed_targets)
     facts = {"name": "door", "seed": seed, "teacher": teacher.name} | asdict(schedule)
+    if start is not None:
+        facts["start"] = start.name
     _write_json(out / "recipe.json", facts)
     encoder, finished = fit_student(
-        lesson, schedule, out, minutes=minutes, resume=resume, seed=seed
+        lesson,
+        schedule,
+        out,
+        minutes=minutes,
+        resume=resume,
+        seed=seed,
+        start=None if start is None else opened(start / "encoder.keras"),
     )
     found = figures(encoder, lesson)
     print(json.dumps(found, indent=2))
@@ -75,6 +92,22 @@ def run_door(
     strangers = [listing.files[row] for row in held.strangers]
     _write_json(out / "metrics.json", found | {"validated": [*map(str, people), *strangers]})
     return finished
+
+
+def opened(path: Path) -> keras.Model:
+    """Read an encoder that `train.door.student.keep` wrote, without what brings crops to its size.
+
+    Raises:
+        ConfigError: if it is none.
+    """
+    import keras
+
+    try:
+        model = keras.models.load_model(path)
+    except (OSError, ValueError) as exc:
+        raise ConfigError(f"--start: {path} cannot be read: {exc}") from exc
+    inner = [each for each in model.layers if isinstance(each, keras.Model)]
+    return inner[0] if inner else model
 
 
 def _write_json(path: Path, facts: Mapping[str, object]) -> None:

@@ -11,17 +11,17 @@ from __future__ import annotations
 import json
 import math
 import time
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from tqdm import tqdm
 
 from edge.errors import ConfigError
-from train.door.backbones import STAGES, at_door, residual_encoder, resized_weights
+from train.door.backbones import at_door, residual_encoder, resized_weights
 from train.door.judging import figures
 from train.door.lesson import Batch, Lesson, batches
+from train.door.schedule import Schedule
 from train.door.teaching import taught
 from train.errors import DivergedError
 
@@ -32,71 +32,15 @@ _CHECKPOINT_S, _MEASURE_S = 120.0, 900.0
 _AVERAGED_EVERY = 8  # steps: copying the weights each step would cost 4 % of the time
 
 
-@dataclass(frozen=True, slots=True)
-class Schedule:
-    """What decides a run besides crops, teacher and seed; a *share* is steps done over all steps.
-
-    Args:
-        passes: how often every crop and mixture is seen.
-        batch: crops a step.
-        decay: AdamW's weight decay.
-        relation: weight of the squared error between student's and teacher's similarities.
-        labels: weight of the margin softmax over the people whose names are known; 0 for none.
-        margin, scale: of that softmax (cosine, and its factor).
-        mixtures: how many mixed crops are added to those of the set.
-        sizes: stages: side of the crops in pixels, strength of their disturbance, highest learning
-            rate (a warm-up, then cosine to nothing at the end of the stage), and until which share.
-            A network that is given larger pictures must learn anew how large things are, so its
-            rate rises again.
-        stem, stages, head, embedding: of `train.door.backbones.residual_encoder`.
-        average: what the moving average of the weights keeps of itself, a step.
-    """
-
-    passes: float = 12.0
-    batch: int = 64
-    decay: float = 0.02
-    relation: float = 10.0
-    labels: float = 0.0
-    margin: float = 0.2
-    scale: float = 24.0
-    mixtures: int = 45_000
-    sizes: tuple[tuple[int, float, float, float], ...] = (
-        (64, 0.5, 2e-3, 0.5),
-        (96, 0.65, 1.5e-3, 1.0),
-    )
-    stem: int = 24
-    stages: tuple[tuple[int, str], ...] = STAGES
-    head: int = 256
-    average: float = 0.997
-
-    def steps(self, crops: int) -> int:
-        """Return how many steps a run over *crops* a pass has."""
-        return max(1, round(self.passes * crops / self.batch))
-
-    def stage_at(self, share: float) -> tuple[int, float, float]:
-        """Return side in pixels, strength of the disturbance and learning rate at *share*."""
-        begun = 0.0
-        for size_px, strength, highest, until in self.sizes:
-            if share < until or until == self.sizes[-1][-1]:
-                done = min(1.0, (share - begun) / (until - begun))
-                warm = min(1.0, 0.05 + done / 0.02)
-                falling = 0.5 + 0.5 * math.cos(math.pi * max(0.0, done - 0.02) / 0.98)
-                return size_px, strength, highest * warm * falling + 1e-6
-            begun = until
-        raise ValueError("a schedule has at least one stage")
-
-
 class Student:
     """The encoder being fitted, its optimiser, and the moving average of its weights."""
 
     def __init__(
         self, schedule: Schedule, size_px: int, embedding_size: int, subjects: int
     ) -> None:
-        import keras
-
         self.schedule, self.size_px = schedule, size_px
         self.embedding_size, self.subjects = embedding_size, subjects
-        self.encoder = self._encoder(fused=keras.config.backend() == "tensorflow")
+        self.encoder = self._encoder(fitting=True)
         self.model = taught(self.encoder, schedule, subjects)
         self.average = [np.array(each) for each in self.encoder.weights]
         self.step_number = 0
@@ -131,9 +75,26 @@ class Student:
         other.step_number = self.step_number
         return other
 
+    def begin_with(self, start: keras.Model) -> None:
+        """Take the weights of *start*, an encoder of these widths for any size of picture.
+
+        Raises:
+            ConfigError: if it has other widths.
+        """
+        held = [np.array(each) for each in start.weights]
+        wanted = self.encoder.weights
+        # Only the side of the global depthwise kernel may differ.
+        if [_channels(each) for each in held] != [_channels(each) for each in wanted]:
+            raise ConfigError(
+                "the encoder to start from has other widths than the schedule; give the stem, "
+                "stages and head of its recipe.json by --set, or leave out --start"
+            )
+        self.average = resized_weights(held, self.encoder)
+        self.encoder.set_weights(self.average)
+
     def averaged(self) -> keras.Model:
         """Return an encoder of plain layers with the moving average of the weights."""
-        encoder = self._encoder(fused=False)
+        encoder = self._encoder(fitting=False)
         encoder.set_weights(self.average)
         return encoder
 
@@ -169,18 +130,26 @@ class Student:
         student.step_number = step_number
         return student
 
-    def _encoder(self, *, fused: bool) -> keras.Model:
+    def _encoder(self, *, fitting: bool) -> keras.Model:
+        import keras
+
         return residual_encoder(
             self.size_px,
             self.embedding_size,
             stem_channels=self.schedule.stem,
             stages=self.schedule.stages,
             head_channels=self.schedule.head,
-            fused=fused,
+            fused=fitting and keras.config.backend() == "tensorflow",
+            precision=self.schedule.precision if fitting else "float32",
         )
 
     def _answers(self, batch: Batch) -> object:
         return [batch.targets, batch.labels] if self.schedule.labels else batch.targets
+
+
+def _channels(weight: Any) -> tuple[int, ...]:  # noqa: ANN401 - a Keras variable or an array
+    shape = tuple(weight.shape)
+    return shape[-2:] if len(shape) == 4 else shape  # noqa: PLR2004 - a kernel
 
 
 def fit_student(
@@ -191,6 +160,7 @@ def fit_student(
     minutes: float | None = None,
     resume: bool = False,
     seed: int = 0,
+    start: keras.Model | None = None,
 ) -> tuple[keras.Model, bool]:
     """Fit; keep ``encoder.keras``, ``history.jsonl`` and a checkpoint in *out*.
 
@@ -201,13 +171,16 @@ def fit_student(
         minutes: stop after so many, to go on later; None: fit to the end.
         resume: go on from the checkpoint in *out*, if there is one.
         seed: of the weights and everything drawn.
+        start: an encoder of these widths, `residual_encoder` of any size of picture, whose weights
+            a new run begins with.
 
     Returns: the averaged encoder for its own size of picture, and whether the schedule was
         finished.
 
     Raises:
         DivergedError: if the loss is not finite.
-        ConfigError: if *resume* finds the checkpoint of another schedule.
+        ConfigError: if *resume* finds the checkpoint of another schedule, or *start* has other
+            widths.
     """
     import keras
 
@@ -216,8 +189,7 @@ def fit_student(
     if resume and checkpoint.is_file():
         student = Student.restored(checkpoint, schedule)
     else:
-        subjects = int(lesson.held.labels.max()) + 1
-        student = Student(schedule, schedule.sizes[0][0], lesson.targets.shape[1], subjects)
+        student = _begun(lesson, schedule, start)
         (out / "history.jsonl").unlink(missing_ok=True)
     started_s = saved_s = measured_s = time.monotonic()
     ends_s = math.inf if minutes is None else started_s + 60 * minutes
@@ -251,6 +223,14 @@ def fit_student(
                     break
     student.save(checkpoint)
     return keep(student, lesson, out), student.step_number >= steps
+
+
+def _begun(lesson: Lesson, schedule: Schedule, start: keras.Model | None) -> Student:
+    subjects = int(lesson.held.labels.max()) + 1
+    student = Student(schedule, schedule.sizes[0][0], lesson.targets.shape[1], subjects)
+    if start is not None:
+        student.begin_with(start)
+    return student
 
 
 def keep(student: Student, lesson: Lesson, out: Path) -> keras.Model:

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     import keras
     from keras import KerasTensor as Tensor
 
-    from train.door.student import Schedule
+    from train.door.schedule import Schedule
 
 _CLIPPED_NORM = 5.0
 _EPSILON = 1e-12

@@ -4,6 +4,7 @@ import csv
 import json
 import sys
 import zipfile
+from dataclasses import replace
 from functools import partial
 
 import cv2
@@ -216,7 +217,7 @@ def test_run_goes_on_where_it_stopped(pictures, tmp_path, teacher, labels):
     """Two sizes of picture, a stop between, an encoder for the door's crop at the end."""
     import keras
 
-    from train.door.student import Schedule
+    from train.door.schedule import Schedule
 
     schedule = Schedule(
         passes=30,
@@ -241,6 +242,12 @@ def test_run_goes_on_where_it_stopped(pictures, tmp_path, teacher, labels):
     assert encoder.output_shape == (None, 4)
     with pytest.raises(ConfigError, match="another --out"):
         run(resume=True, schedule=Schedule(batch=9, mixtures=20))
+    further = partial(distil.run_door, pictures, teacher, tmp_path / "further", minutes=1e-6)
+    further(schedule=schedule, start=out)
+    begun = json.loads((tmp_path / "further" / "history.jsonl").read_text(encoding="utf-8"))
+    assert begun["cosine_people"] == pytest.approx(last["cosine_people"], abs=0.15)
+    with pytest.raises(ConfigError, match="other widths"):
+        further(schedule=replace(schedule, stem=3), start=out)
 
 
 @pytest.mark.tf
@@ -250,7 +257,7 @@ def test_two_runs_of_one_seed_are_alike(pictures, tmp_path, teacher):
     """The order of sums in threads is all that may differ."""
     import keras
 
-    from train.door.student import Schedule
+    from train.door.schedule import Schedule
 
     sizes = ((32, 0.5, 2e-3, 1.0),)
     schedule = Schedule(
@@ -264,9 +271,23 @@ def test_two_runs_of_one_seed_are_alike(pictures, tmp_path, teacher):
     assert weights[0] == pytest.approx(weights[1], abs=1e-3)
 
 
+def test_settings_of_the_schedule_are_read_by_name_and_type():
+    """What `--set` gives is of the default's type, or is refused."""
+    from train.door.schedule import Schedule, parse_schedule
+
+    given = ["passes=3", "mixtures=0", "precision=float32", "sizes=((96, 0.5, 1e-3, 1.0),)"]
+    assert parse_schedule(given) == Schedule(
+        passes=3.0, mixtures=0, precision="float32", sizes=((96, 0.5, 1e-3, 1.0),)
+    )
+    with pytest.raises(ConfigError, match="one of passes, batch"):
+        parse_schedule(["pases=3"])
+    with pytest.raises(ConfigError, match="expected int, such as 64"):
+        parse_schedule(["batch=many"])
+
+
 def test_rate_rises_again_with_the_size_and_ends_at_nothing():
     """A network must learn anew how large things are."""
-    from train.door.student import Schedule
+    from train.door.schedule import Schedule
 
     schedule = Schedule(sizes=((64, 0.5, 2e-3, 0.5), (96, 0.6, 1e-3, 1.0)))
     assert schedule.stage_at(0.02)[:2] == (64, 0.5)
