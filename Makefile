@@ -4,7 +4,7 @@ PYTHON ?= $(shell for p in python3.11 python3.13 python3; do \
 	$$p -c 'import venv, ensurepip' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 
-.PHONY: demo test test-slow check clean
+.PHONY: demo test test-slow check wheelhouse deb image clean
 
 demo: .venv/.demo-installed
 	$(BIN)/janus demo --out demo-out
@@ -31,5 +31,18 @@ $(BIN)/python:
 	$(BIN)/python -m pip install --quiet -e '.[demo,tflite-runtime,workstation,dev]'
 	touch $@ .venv/.demo-installed
 
+# For the door itself: docs/service.md, docs/flash.md. The first needs a network, the others its wheels.
+wheelhouse:
+	scripts/wheelhouse dist/wheelhouse
+
+deb: | dist/wheelhouse
+	scripts/deb dist/wheelhouse dist
+
+image: | dist/wheelhouse
+	scripts/flash_kit dist/wheelhouse dist
+
+dist/wheelhouse:
+	scripts/wheelhouse $@
+
 clean:
-	rm -rf .venv .venv-edge-* demo-out build *.egg-info
+	rm -rf .venv .venv-edge-* demo-out build dist *.egg-info

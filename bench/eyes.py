@@ -1,13 +1,16 @@
 """Measure the eyes against YuNet and Haar: found, landmark error, false detections, time.
 
     python bench/eyes.py [--limit 500] [--sets lfw,att] [--finder F.tflite --refiner R.tflite]
+        [--cache references.npz]
 
-Every picture of every set in about ten minutes of one core; the peers look at some of each set
-only (`--peers`), because they take most of the time. Ends with what must hold, each pass or fail.
-Reference landmarks are YuNet's (hand-made ones do not exist for these pictures): the mean of six
-looks, but for `scenes` and the crops those of the data set, one look each. Errors are in % of the
-reference's eye distance; the row `yunet` is one look at 640 pixels. Of the sources that
-training uses, only what it leaves out is measured: the test part of `scenes`, every sixteenth crop.
+Every picture of every set in about half an hour of one core, most of it for the references, which
+`--cache` keeps for the next run; the peers look at some of each set only (`--peers`). Ends with
+what must hold, each pass or fail. Reference landmarks are YuNet's (hand-made ones do not exist for
+these pictures): the mean of eighteen looks (`bench/eyes_reference.py`), but for `scenes` and the
+crops those of the data set, one look each. Errors are in % of the reference's eye distance; the row
+`yunet` is one look at 640 pixels, the row `noise` what the reference is unsure of. Of the sources
+that training uses, only what it leaves out is measured: the test part of `scenes`, every sixteenth
+crop.
 """
 
 from __future__ import annotations
@@ -23,12 +26,13 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from eyes_reference import Reference, error_of, is_same
+from eyes_equivariance import equivariance
+from eyes_reference import Reference, ReferenceFace, error_of, is_same
 from eyes_sets import SETS, SIZES, Sample, samples
 
-from edge.detect import Detector, HaarDetector, YunetDetector
-from edge.eyes import EyesDetector
-from edge.geometry import moved
+from edge.detect import Detector, YunetDetector
+from edge.eyes import LOOKS_A_FACE, EyesDetector
+from edge.haar import HaarDetector
 from edge.tflite import open_network
 from edge.vocabulary import FloatArray, PixelArray
 
@@ -78,16 +82,20 @@ def measure(
     *,
     limit: int,
     peer_limit: int,
-) -> tuple[dict[str, Tally], dict[str, Tally]]:
-    """Return each detector's tally on the set *name*, and that of "janus" by group.
+) -> tuple[dict[str, Tally], dict[str, Tally], list[float]]:
+    """Return each detector's tally on the set *name*, that of "janus" by group, and the noises.
 
     Others than "janus" look at every so manieth picture of a set, *peer_limit* at most.
     """
+    noises: list[float] = []
     tallies = {each: Tally() for each in detectors}
     groups: dict[str, Tally] = defaultdict(Tally)
     step = math.ceil(min(limit, SIZES.get(name, 0)) / peer_limit) or 1
     for at, sample in enumerate(samples(name, data, limit)):
-        targets, others = _split(sample, _reference_faces(sample, reference))
+        seen = _reference_faces(sample, reference)
+        targets, others = _split(sample, [each.landmarks for each in seen])
+        if sample.targets is None:
+            noises += [each.noise for each in seen if any(each.landmarks is one for one in targets)]
         for each, detector in detectors.items():
             if each != "janus" and at % step:
                 continue
@@ -101,10 +109,11 @@ def measure(
                 tally.pictures += 1
                 tally.times_ms.append(took_ms)
                 _count(tally, found, targets, others, sample.name)
-    return tallies, groups
+    reference.remember()
+    return tallies, groups, noises
 
 
-def _reference_faces(sample: Sample, reference: Reference) -> list[FloatArray]:
+def _reference_faces(sample: Sample, reference: Reference) -> list[ReferenceFace]:
     """Look for faces where it matters: a photo that is known to have none needs no look."""
     known = sample.targets is None or len(sample.targets) + len(sample.others)
     return reference.faces(sample.pixels) if known else []
@@ -142,38 +151,6 @@ def _count(
     tally.false += sum(
         not any(is_same(each, known) for known in [*targets, *others]) for each in found
     )
-
-
-def equivariance(janus: Detector, pictures: Sequence[PixelArray]) -> dict[str, float]:
-    """Return how far landmarks stay from moving with a picture, in eye distances: by what moved."""
-    told = {}
-    for roll_deg, scale in [
-        (0, 0.5),
-        (0, 2.0),
-        (10, 1.0),
-        (-20, 1.0),
-        (20, 0.5),
-        (20, 2.0),
-        (7, 0.8),
-    ]:
-        residuals, lost = [], 0
-        for pixels in pictures:
-            before = janus.detect(pixels)
-            if not before:
-                continue
-            height, width = pixels.shape[:2]
-            side = math.ceil(scale * math.hypot(height, width))
-            transform = cv2.getRotationMatrix2D((width / 2, height / 2), roll_deg, scale)
-            transform[:, 2] += np.array([side / 2 - width / 2 + 3.3, side / 2 - height / 2 - 5.7])
-            turned = cv2.warpAffine(pixels, transform, (side, side), flags=cv2.INTER_AREA)
-            wanted = moved(before[0].landmarks, transform.astype(np.float32))
-            after = [each.landmarks for each in janus.detect(np.asarray(turned, np.uint8))]
-            errors = [error_of(each, wanted) for each in after if is_same(each, wanted)]
-            residuals += [min(errors)] if errors else []
-            lost += not errors
-        name = f"roll {roll_deg:4d}°, scale {scale:3.1f}, {lost} of {lost + len(residuals)} lost"
-        told[name] = float(np.mean(residuals)) if residuals else math.inf
-    return told
 
 
 def frame_times(
@@ -234,6 +211,52 @@ def requirements(
 
 def main() -> None:
     """Print every figure of the eyes."""
+    given = _arguments()
+    cv2.setNumThreads(1)
+    finder = open_network(given.finder.read_bytes(), "finder")
+    refiner = open_network(given.refiner.read_bytes(), "refiner")
+    manifest = json.loads((_ROOT / "edge/model/manifest.json").read_text(encoding="utf-8"))
+    score = manifest["eyes"]["score"] if given.score is None else given.score
+    janus = EyesDetector(finder, refiner, smallest_face_px=0, score=score)
+    yunet, haar = YunetDetector(given.yunet, 1, _YUNET_SCORE), HaarDetector(40)
+    print(f"score {score:g}\n{_HEADER}")
+    peers = {} if given.only else {"yunet": yunet, "haar": haar}
+    tallies = _measured(given, {"janus": janus, **peers})
+
+    pictures = [each.pixels for each in samples("scenes", given.data, 60)]
+    portraits = [each.pixels for each in samples("frll", given.data, 30)]
+    print("\nequivariance, scenes and FRLL")
+    residuals = equivariance(janus, [*pictures[:30], *portraits])
+    for name, residual in residuals.items():
+        print(f"{name}: residual {100 * residual:5.2f} % of the eye distance")
+
+    bare = cv2.CascadeClassifier(cv2.data.haarcascades + "haarcascade_frontalface_default.xml")
+    crop = np.zeros(refiner.input_shape, np.uint8)
+    times = frame_times(
+        {
+            "janus": janus.detect,
+            _REFINER: lambda _frame: [refiner.run(crop) for _ in range(LOOKS_A_FACE)],
+            "yunet": yunet.detect,
+            "haar with landmarks": haar.detect,
+            _BARE_HAAR: lambda frame: bare.detectMultiScale(
+                cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), 1.1, 5, minSize=(40, 40)
+            ),
+        },
+        pictures,
+    )
+    print("\n640x480 frames, one thread, median ms of CPU")
+    for name, took_ms in times.items():
+        print(
+            f"{name:24} {took_ms:7.2f} ms  {took_ms / times['yunet']:5.2f} of YuNet  "
+            f"{took_ms / times[_BARE_HAAR]:5.2f} of bare Haar"
+        )
+    print("\nmust hold")
+    for what, value, way, limit in requirements(tallies, residuals, times):
+        holds = value <= limit if way == "<=" else value >= limit
+        print(f"{'pass' if holds else 'FAIL'}  {what:52} {value:8.3f} {way} {limit:g}")
+
+
+def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, default=_ROOT.parent / "shared" / "data")
     parser.add_argument(
@@ -250,73 +273,35 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=1_000_000, help="pictures a set, at most")
     parser.add_argument("--sets", default=",".join(SETS), help="names with commas between")
     parser.add_argument("--only", action="store_true", help="leave out YuNet and Haar")
+    parser.add_argument("--cache", type=Path, help="references of an earlier run; made if missing")
     parser.add_argument("--missed", action="store_true", help="name the pictures that we miss")
-    given = parser.parse_args()
-    cv2.setNumThreads(1)
+    return parser.parse_args()
 
-    finder = open_network(given.finder.read_bytes(), "finder")
-    refiner = open_network(given.refiner.read_bytes(), "refiner")
-    manifest = json.loads((_ROOT / "edge/model/manifest.json").read_text(encoding="utf-8"))
-    score = manifest["eyes"]["score"] if given.score is None else given.score
-    janus = EyesDetector(finder, refiner, smallest_face_px=0, score=score)
-    yunet = YunetDetector(given.yunet, 1, _YUNET_SCORE)
-    haar = HaarDetector(40)
-    reference = Reference(given.yunet)
-    detectors: dict[str, Detector] = {"janus": janus}
-    if not given.only:
-        detectors |= {"yunet": yunet, "haar": haar}
 
+def _measured(given: argparse.Namespace, detectors: dict[str, Detector]) -> dict[str, Tally]:
+    """Print what each detector does on each set, and "janus" by group; return its tallies."""
+    reference = Reference(given.yunet, given.cache)
     by_group: dict[str, Tally] = {}
     of_janus: dict[str, Tally] = {}
-    print(f"score {score:g}\n{_HEADER}")
     for name in given.sets.split(","):
-        tallies, groups = measure(
+        tallies, groups, noises = measure(
             name, detectors, reference, given.data, limit=given.limit, peer_limit=given.peers
         )
         of_janus[name] = tallies["janus"]
         for each, tally in tallies.items():
             print(f"{name:18} {each:8} {tally.line()}", flush=True)
-        by_group |= groups
+        if noises:
+            print(f"{name:18} {'noise':8} {100 * np.nanmean(noises):28.2f}", flush=True)
         if given.missed:
             print("  missed:", " ".join(tallies["janus"].missed[:40]))
+        by_group |= groups
     if by_group:
         print("\njanus by group, worst first\n" + _HEADER)
         for name, tally in sorted(
             by_group.items(), key=lambda item: item[1].found / item[1].targets
         ):
             print(f"{name[:27]:27} {tally.line()}")
-
-    pictures = [each.pixels for each in samples("scenes", given.data, 60)]
-    print("\nequivariance, scenes and FRLL")
-    portraits = [each.pixels for each in samples("frll", given.data, 30)]
-    residuals = equivariance(janus, [*pictures[:30], *portraits])
-    for name, residual in residuals.items():
-        print(f"{name}: residual {100 * residual:5.2f} % of the eye distance")
-
-    bare = cv2.CascadeClassifier(cv2.data.haarcascades + "haarcascade_frontalface_default.xml")
-    crop = np.zeros(refiner.input_shape, np.uint8)
-    times = frame_times(
-        {
-            "janus": janus.detect,
-            _REFINER: lambda _frame: [refiner.run(crop) for _ in range(4)],
-            "yunet": YunetDetector(given.yunet, 1, _YUNET_SCORE).detect,
-            "haar with landmarks": haar.detect,
-            _BARE_HAAR: lambda frame: bare.detectMultiScale(
-                cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), 1.1, 5, minSize=(40, 40)
-            ),
-        },
-        pictures,
-    )
-    print("\n640x480 frames, one thread, median ms of CPU")
-    for name, took_ms in times.items():
-        print(
-            f"{name:24} {took_ms:7.2f} ms  {took_ms / times['yunet']:5.2f} of YuNet  "
-            f"{took_ms / times[_BARE_HAAR]:5.2f} of bare Haar"
-        )
-    print("\nmust hold")
-    for what, value, way, limit in requirements(of_janus, residuals, times):
-        holds = value <= limit if way == "<=" else value >= limit
-        print(f"{'pass' if holds else 'FAIL'}  {what:52} {value:8.3f} {way} {limit:g}")
+    return of_janus
 
 
 if __name__ == "__main__":

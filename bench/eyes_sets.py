@@ -48,7 +48,7 @@ PHOTOS_UNSEEN = [
     "chessboard_RGB",
     "flower",
 ]
-_LEAST_SCENE_FACE_PX = 40
+LEAST_SCENE_FACE_PX = 40
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,7 +86,7 @@ def _scenes(data: Path, limit: int) -> Iterator[Sample]:
     for at, scene in enumerate(read_scenes(data / "scenes", "test")):
         if at >= limit:
             return
-        wide = scene.boxes[:, 2] - scene.boxes[:, 0] >= _LEAST_SCENE_FACE_PX
+        wide = scene.boxes[:, 2] - scene.boxes[:, 0] >= LEAST_SCENE_FACE_PX
         yield Sample(scene.name, scene.pixels, scene.landmarks[wide], scene.landmarks[~wide])
 
 

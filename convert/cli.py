@@ -189,7 +189,10 @@ def report(made: Conversion) -> str:
         ),
         f"calibration  {point.data_id}",
         f"             {made.pictures.note}",
+        f"             {made.pictures.selection}",
         *parity,
+        f"golden set   {made.golden.data_id}",
+        *(f"             {runtime}: {each}" for runtime, each in made.golden.flips.items()),
         (
             f"threshold    {point.threshold:.4f}: FMR {point.fmr:.3g} (95 % interval up to "
             f"{support.fmr_upper:.3g}), FNMR {point.fnmr:.3g}"

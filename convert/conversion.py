@@ -16,11 +16,12 @@ from convert.encoder import embed_float, load_encoder
 from convert.evidence import Evidence, weigh_evidence
 from convert.foreign import ForeignEncoder, load_foreign
 from convert.forms import Form, compare_forms, form_path, write_form
+from convert.golden import Golden, judge_golden, threshold_of
 from convert.layers import layer_errors, where_lost
 from convert.package import check_target, write_bundle
 from convert.parity import Parity, agreement, spread, subset
-from convert.pictures import CalibrationPictures, read_index, read_pictures
-from convert.provenance import TrainingRun, unfitted, versions
+from convert.pictures import CalibrationPictures, fingerprint, read_index, read_pictures
+from convert.provenance import FITTED_ON_UNKNOWN, TrainingRun, unfitted, versions
 from convert.quantize import float_encoder, quantize_network
 from convert.runtimes import embed_int8
 from edge.align import ALIGNMENT
@@ -36,10 +37,11 @@ from edge.bundles.manifest import (
 from edge.errors import BundleError, ConfigError
 from edge.tflite import installed_runtimes
 from edge.vocabulary import FloatArray
+from train.errors import TooFewComparisonsError
 from train.measuring.metrics import IntArray, compare_all
 
 # tflite-runtime takes 64 ms a crop on x86-64: so many keep it below 20 s.
-PARITY_PICTURES = 300
+GOLDEN_PICTURES = 300
 LAYER_PICTURES = 16
 
 _LOG = logging.getLogger("janus.convert")
@@ -72,6 +74,7 @@ class Conversion:
 
     manifest: Manifest
     parity: Parity
+    golden: Golden
     calibration: Calibration
     evidence: Evidence
     pictures: CalibrationPictures
@@ -96,7 +99,7 @@ def convert(
     """
     check_target(out)
     pictures = _pictures(origin, calibration)
-    _check_counts(pictures.crops.numbers, wishes.fmr)
+    _check_counts(pictures, wishes.fmr)
     runtimes = installed_runtimes()
     if not runtimes:
         raise ConfigError("no TFLite runtime is installed; run: pip install ai-edge-litert")
@@ -106,11 +109,24 @@ def convert(
         model = load_encoder(origin.encoder)
     encoder = quantize_network(model, pictures.representative)
     in_float = embed_float(model, pictures.crops.pixels)
-    parity, in_int8 = _measure(encoder, pictures, in_float, runtimes)
+    golden = subset(pictures.crops.numbers, GOLDEN_PICTURES)
+    crops = pictures.crops.pixels
+    in_int8 = embed_int8(encoder, crops, runtimes[0])
+    of_golden = {
+        each: in_int8[golden] if each == runtimes[0] else embed_int8(encoder, crops[golden], each)
+        for each in runtimes
+    }
+    parity = _agreements(pictures, in_float, in_int8, of_golden, golden)
     if not parity.passed and not wishes.force:
-        raise BundleError(_why_refused(parity, model, encoder, pictures))
+        raise BundleError(_why_refused(parity, model, encoder, pictures, origin))
     compared = compare_all(in_int8, pictures.crops.numbers)
     point = calibrate(compared, wishes.fmr, pictures.data_id)
+    numbers = pictures.crops.numbers
+    thresholds = (threshold_of(in_float, numbers, wishes.fmr), point.point.threshold)
+    flips = Golden(
+        f"{pictures.name}: {fingerprint(pictures.crops.at(golden))}",
+        judge_golden(in_float[golden], of_golden, numbers[golden], thresholds),
+    )
     evidence = weigh_evidence(compared, point.effective_comparisons)
     files = {ENCODER_FILE: encoder, **_eyes_files(wishes.eyes)}
     manifest = Manifest(
@@ -122,24 +138,33 @@ def convert(
         operating_point=point.point,
         evidence=evidence.map,
         parity=parity.facts(),
-        training=origin.facts() | {"calibration": _evidence(point, evidence, runtimes[0])},
+        training=origin.facts()
+        | {
+            "calibration": _evidence(point, evidence, pictures, runtimes[0]),
+            "golden": flips.facts(),
+        },
         versions=versions(),
     )
     others = {kind: float_encoder(model, half=kind == "float16") for kind in wishes.also}
-    rows = subset(pictures.crops.numbers, PARITY_PICTURES)
-    forms = compare_forms({"int8": encoder} | others, pictures.crops, in_float, rows, runtimes)
+    forms = compare_forms({"int8": encoder} | others, pictures.crops, in_float, golden, runtimes)
     manifest = write_bundle(out, manifest, files, key=wishes.key)
     for kind, content in others.items():
         write_form(form_path(out, kind), content)
-    return Conversion(manifest, parity, point, evidence, pictures, forms if others else ())
+    return Conversion(manifest, parity, flips, point, evidence, pictures, forms if others else ())
 
 
 def _pictures(origin: TrainingRun | ForeignEncoder, calibration: Path) -> CalibrationPictures:
     if isinstance(origin, ForeignEncoder):
-        note = "everybody in it; whom the encoder was fitted on is not known here"
-        return read_pictures(calibration, note=note)
+        return read_pictures(calibration, note=FITTED_ON_UNKNOWN)
     _warn_of_framing(origin)
     wanted, note = unfitted(origin, read_index(calibration).subjects)
+    if note == FITTED_ON_UNKNOWN:
+        _LOG.warning(
+            "there is no metrics.json beside %s that says whom it was fitted on; if they are among "
+            "%s, the threshold is too low for everybody else",
+            origin.encoder,
+            calibration,
+        )
     return read_pictures(calibration, wanted, note=note)
 
 
@@ -154,44 +179,55 @@ def _why_refused(
     model: Any,  # noqa: ANN401 - keras is untyped
     encoder: bytes,
     pictures: CalibrationPictures,
+    origin: TrainingRun | ForeignEncoder,
 ) -> str:
+    ours = isinstance(origin, TrainingRun)
     some = pictures.representative[:LAYER_PICTURES]
     return (
         f"int8 is not near enough to float: {'; '.join(parity.failures)}. "
-        f"{where_lost(layer_errors(float_encoder(model), encoder, some))} Also try pictures "
-        "like the door's for --calibration; --force writes a bundle that no door opens"
+        f"{where_lost(layer_errors(float_encoder(model), encoder, some), ours=ours)} Also try "
+        "pictures like the door's for --calibration; --force writes a bundle that no door opens"
     )
 
 
-def _check_counts(numbers: IntArray, fmr: float) -> None:
+def _check_counts(pictures: CalibrationPictures, fmr: float) -> None:
     """Refuse pictures that cannot support *fmr* before anything takes long."""
+    numbers = pictures.crops.numbers
     of_each = np.bincount(numbers)
     total = len(numbers) * (len(numbers) - 1) // 2
     mated = int(np.sum(of_each * (of_each - 1) // 2))
-    check_support(fmr, subjects=of_each.size, nonmated=total - mated, mated=mated)
+    try:
+        check_support(fmr, subjects=of_each.size, nonmated=total - mated, mated=mated)
+    except TooFewComparisonsError as exc:
+        if not pictures.selection.passed_over:
+            raise
+        raise TooFewComparisonsError(f"{exc} ({pictures.selection})") from exc
 
 
-def _measure(
-    encoder: bytes,
+def _agreements(
     pictures: CalibrationPictures,
     in_float: FloatArray,
-    runtimes: tuple[str, ...],
-) -> tuple[Parity, FloatArray]:
-    """Return parity in all *runtimes*, and the embeddings of all crops in the first of them."""
-    crops, numbers = pictures.crops.pixels, pictures.crops.numbers
-    in_int8 = embed_int8(encoder, crops, runtimes[0])
-    agreements = [agreement(runtimes[0], in_float, in_int8, numbers)]
-    some = subset(numbers, PARITY_PICTURES)
+    in_int8: FloatArray,
+    of_golden: Mapping[str, FloatArray],
+    golden: IntArray,
+) -> Parity:
+    """Return parity: of the first runtime on all crops, of the others on the *golden* ones."""
+    first, *others = of_golden
+    numbers = pictures.crops.numbers
+    agreements = [agreement(first, in_float, in_int8, numbers)]
     agreements += [
-        agreement(each, in_float[some], embed_int8(encoder, crops[some], each), numbers[some])
-        for each in runtimes[1:]
+        agreement(each, in_float[golden], of_golden[each], numbers[golden]) for each in others
     ]
-    return Parity(tuple(agreements), spread(in_float)), in_int8
+    return Parity(tuple(agreements), spread(in_float))
 
 
-def _evidence(calibration: Calibration, evidence: Evidence, runtime: str) -> dict[str, object]:
+def _evidence(
+    calibration: Calibration, evidence: Evidence, pictures: CalibrationPictures, runtime: str
+) -> dict[str, object]:
     """Return what the fields of the manifest have no place for."""
     return {
+        "people": pictures.note,
+        "pictures": pictures.selection.facts(),
         "subjects": calibration.subjects,
         "effective_comparisons": calibration.effective_comparisons,
         "fmr_upper_95": calibration.fmr_upper,

@@ -27,10 +27,16 @@ from edge.vocabulary import AlignedFace, Box, Detection, FloatArray, PixelArray
 _THREADS = 2
 
 
-def as_aligned(crop: PixelArray) -> AlignedFace:
-    """Return a crop that is aligned already as what `edge.align` would have made of it."""
+def as_aligned(crop: PixelArray, landmarks: FloatArray | None = None) -> AlignedFace:
+    """Return a crop that is aligned already as what `edge.align` would have made of it.
+
+    Args:
+        crop: (112, 112, 3) uint8 RGB.
+        landmarks: (5, 2) in the crop; those of the template where they are unknown.
+    """
     size = float(crop.shape[0])
-    detection = Detection(Box(0.0, 0.0, size, size), TEMPLATE.copy(), score=1.0)
+    points = TEMPLATE if landmarks is None else landmarks
+    detection = Detection(Box(0.0, 0.0, size, size), points.copy(), score=1.0)
     return AlignedFace(crop, np.eye(2, 3, dtype=np.float32), detection)
 
 

@@ -7,9 +7,11 @@ counts alike among mated scores, every pair of people among non-mated ones, howe
 they have.
 
 How much a ratio may claim. Where none of K independent comparisons fell, their true share is below
-3/K at 95 % confidence (the rule of three). So nothing is divided by a share below 3/K of the
-non-mated comparisons, which are worth K independent ones: no ratio is above K/3. None is below 3/M
-with M mated comparisons that share no picture.
+3/K at 95 % confidence (the rule of three). So a share of 3/K of non-mated scores is taken to lie
+above all that were seen, and 3/M of mated ones, where M share no picture, below: as the rule of
+succession in Brümmer's FoCal toolkit (`opt_loglr`), which puts one score of each kind at both ends.
+Pooling then settles how far up the ratio still rises. None is above K/3, and that only where every
+mated score is above every non-mated one.
 """
 
 from __future__ import annotations
@@ -107,17 +109,14 @@ def fit_map(compared: Comparisons, effective_comparisons: int) -> EvidenceMap:
     places = np.clip(places, -1.0, 1.0)  # float32 cosines leave it by a rounding error
     if places.size < 2 or not (np.diff(places) > 0).all():  # noqa: PLR2004
         return _NO_EVIDENCE  # all scores are alike: the network has collapsed
-    of_mated, of_nonmated = of_mated[filled > 0], of_nonmated[filled > 0]
-    pooled = _pooled(places, of_mated, of_nonmated)
-    # Shares of the pool that a bin belongs to.
-    _, pool = np.unique(pooled, return_inverse=True)
-    share_mated, share_nonmated = np.bincount(pool, of_mated), np.bincount(pool, of_nonmated)
     low, high = _bounds(compared, effective_comparisons)
-    # The floor may make a narrow pool fall below a wide one before it: then it is worth as much.
-    ratios = np.maximum.accumulate(
-        np.log(np.maximum(share_mated, 1e-300) / np.maximum(share_nonmated, math.exp(-high)))
-    )
-    ratios = np.clip(ratios, low, high)[pool]
+    of_mated = np.concatenate([[math.exp(low)], of_mated[filled > 0], [0.0]])
+    of_nonmated = np.concatenate([[0.0], of_nonmated[filled > 0], [math.exp(-high)]])
+    pooled = _pooled(of_mated, of_nonmated)
+    # Shares of the pool that a bin belongs to; both are above 0, for shares of mated ones rise.
+    _, pool = np.unique(pooled, return_inverse=True)
+    ratios = np.log(np.bincount(pool, of_mated) / np.bincount(pool, of_nonmated))
+    ratios = np.clip(ratios[pool][1:-1], low, high)
     needed = _needed(ratios)
     return EvidenceMap(tuple(places[needed].tolist()), tuple(ratios[needed].tolist()))
 
@@ -205,9 +204,9 @@ def _binned(
     return np.searchsorted(uppermost, scores, side="left").astype(np.int64)
 
 
-def _pooled(places: WeightArray, of_mated: WeightArray, of_nonmated: WeightArray) -> WeightArray:
+def _pooled(of_mated: WeightArray, of_nonmated: WeightArray) -> WeightArray:
     total = of_mated + of_nonmated
-    return _isotonic(places, of_mated / total, total)
+    return _isotonic(np.arange(total.size, dtype=np.float64), of_mated / total, total)
 
 
 def _isotonic(places: WeightArray, shares: WeightArray, weights: WeightArray) -> WeightArray:

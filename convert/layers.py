@@ -19,6 +19,13 @@ from edge.vocabulary import FloatArray, PixelArray
 _SILENT = 1e-12
 # A share of a channel's energy. Sound networks lose below 0.01 in all layers together.
 _STANDS_OUT = 0.1
+_NAMED = 3  # layers
+_EVEN = "BatchNormalization and ReLU6 around it, or weight decay, even that out."
+_LONGER = "Networks that are hardly trained do that: train longer."
+_ANOTHER = (
+    "It cannot be trained again here: take an encoder with batch normalisation and ReLU6 all "
+    "through, or one that was fitted with int8 in mind."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,22 +57,36 @@ def layer_errors(in_float: bytes, in_int8: bytes, crops: PixelArray) -> tuple[La
     )
 
 
-def where_lost(errors: Sequence[LayerError]) -> str:
-    """Say in a sentence which layer costs most, or that none stands out."""
+def where_lost(errors: Sequence[LayerError], *, ours: bool = True) -> str:
+    """Name the layers that cost most, and say what to try.
+
+    A layer's error counts as far as no later layer wins it back: sums over many channels do that.
+
+    Args:
+        errors: of `layer_errors`.
+        ours: whether the network can be trained again.
+    """
     if not errors:
         return "No layer can be compared with float."
-    before = np.array([0.0, *(each.lost for each in errors[:-1])])
-    rises = np.array([each.lost for each in errors]) - before
-    worst = errors[int(rises.argmax())]
-    if rises.max() < _STANDS_OUT:
-        return (
-            f"No layer stands out, {worst.layer} costs most: many small errors add up, as they do "
-            "in networks that are hardly trained."
-        )
+    lost = np.array([each.lost for each in errors])
+    kept = np.minimum.accumulate(lost[::-1])[::-1]
+    costs = np.diff(kept, prepend=0.0)
+    order = np.argsort(-costs, kind="stable")[:_NAMED]
+    total = max(float(kept[-1]), _SILENT)
+    shares = ", ".join(
+        f"{errors[at].layer} {costs[at] / total:.0%}" for at in order if costs[at] > 0
+    )
+    ending = (
+        f"In the end a feature has lost {lost[-1]:.1%} of its energy; of that cost {shares or '-'}."
+    )
+    worst = errors[int(order[0])]
+    if costs.max() < _STANDS_OUT:
+        cause = f"No layer stands out; small errors add up. {ending}"
+        return f"{cause} {_LONGER if ours else _ANOTHER}"
     return (
         f"Layer {worst.layer} costs most: there a channel loses {worst.lost:.0%} of its energy on "
-        f"average, the loudest being {worst.loudness:,.3g} times as loud as the median one; "
-        "BatchNormalization and ReLU6 around it, or weight decay, even that out."
+        f"average, the loudest being {worst.loudness:,.3g} times as loud as the median one. "
+        f"{ending} {_EVEN if ours else _ANOTHER}"
     )
 
 

@@ -1,4 +1,4 @@
-"""The pictures that a conversion rests on: found, thinned evenly by person, brought to crops."""
+"""The pictures that a conversion rests on: found, thinned by person, cropped, judged by the door."""
 
 from __future__ import annotations
 
@@ -10,14 +10,20 @@ from pathlib import Path
 
 import numpy as np
 
+from convert.embedding_worker import as_aligned
+from convert.judged import Face, Selection, select
+from edge.align import similarity
 from edge.errors import PictureError
-from edge.vocabulary import CROP_SIZE_PX, PixelArray
+from edge.vocabulary import CROP_SIZE_PX, AlignedFace, PixelArray
+from train.data.cutting import Cut
 from train.data.datasets import Index, Picture, read_att, read_crops, read_folder, readable
-from train.data.framing import Crops, frame
+from train.data.framing import Crops, cuts, warn_of_refusals
 from train.errors import DataSetError
 
 # 1,500 crops give a million comparisons and keep a conversion below three minutes on two cores.
 MOST_PICTURES = 1500
+# Of faces in the wild about a fifth are turned away or covered.
+MOST_LOOKED_AT = 2000
 REPRESENTATIVE_PICTURES = 200
 # Of fewer pictures nobody is left out: a threshold needs people more than it needs speed.
 _LEAST_ROOM = 100
@@ -25,14 +31,15 @@ _LEAST_ROOM = 100
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CalibrationPictures:
-    """Aligned crops of people whom the encoder was not fitted on.
+    """Aligned crops that the door would judge, of people whom the encoder was not fitted on.
 
-    ``note`` says which people of the directory they are.
+    ``note`` says which people of the directory they are, ``selection`` what was passed over.
     """
 
     name: str
     crops: Crops
     note: str
+    selection: Selection
 
     @property
     def representative(self) -> PixelArray:
@@ -42,12 +49,17 @@ class CalibrationPictures:
     @property
     def data_id(self) -> str:
         """Name, counts and sha256 over subjects and pixels, in order."""
-        seen = hashlib.sha256()
-        for picture, pixels in zip(self.crops.index.pictures, self.crops.pixels, strict=True):
-            seen.update(f"{picture.subject}\n".encode())
-            seen.update(pixels.tobytes())
-        people, count = len(self.crops.index.subjects), len(self.crops.pixels)
-        return f"{self.name}: {people} people, {count} crops, sha256 {seen.hexdigest()}"
+        return f"{self.name}: {fingerprint(self.crops)}"
+
+
+def fingerprint(crops: Crops) -> str:
+    """Return the counts of *crops*, and a sha256 over subjects and pixels, in order."""
+    seen = hashlib.sha256()
+    for picture, pixels in zip(crops.index.pictures, crops.pixels, strict=True):
+        seen.update(f"{picture.subject}\n".encode())
+        seen.update(pixels.tobytes())
+    people, count = len(crops.index.subjects), len(crops.index.pictures)
+    return f"{people} people, {count} crops, sha256 {seen.hexdigest()}"
 
 
 def read_index(directory: Path) -> Index:
@@ -71,7 +83,7 @@ def read_pictures(
     """Read and align at most `MOST_PICTURES` pictures of *directory*, as many of each person.
 
     Pictures of 112x112 pixels are crops already; all others go through the edge's detector and
-    alignment, as at the door.
+    alignment, as at the door. Those that the door would pass over are left out.
 
     Args:
         directory: see `read_index`.
@@ -82,8 +94,17 @@ def read_pictures(
         DataSetError: if no face is left.
     """
     index = read_index(directory)
-    chosen = thinned(index if wanted is None else index.only(wanted), MOST_PICTURES)
-    return CalibrationPictures(directory.resolve().name, _cropped(chosen), note)
+    index = thinned(index if wanted is None else index.only(wanted), MOST_LOOKED_AT)
+    fit, selection = select(_faces(index))
+    if not fit:
+        raise DataSetError(
+            f"no picture in --calibration {directory} is one that a door would judge: {selection}; "
+            "give pictures of faces that look into the camera"
+        )
+    pixels = {each.picture.path: each.aligned.pixels for each in fit}
+    kept = thinned(Index(tuple(each.picture for each in fit)), MOST_PICTURES)
+    crops = Crops(kept, np.stack([pixels[each.path] for each in kept.pictures]))
+    return CalibrationPictures(directory.resolve().name, crops, note, selection)
 
 
 def thinned(index: Index, most: int) -> Index:
@@ -135,10 +156,13 @@ def evenly(count: int, most: int) -> list[int]:
     return [int(at) for at in np.linspace(0, count - 1, most).round()]
 
 
-def _cropped(index: Index) -> Crops:
-    """Return the crops of *index*; if its first picture is one already, all are taken as crops."""
+def _faces(index: Index) -> list[Face]:
+    """Return the faces of *index*; if its first picture is a crop, all are taken as crops."""
     if not _is_crop(_first_readable(index)):
-        return frame(index, "aligned")
+        made = list(cuts(index, "aligned"))
+        refused = [(each.picture.path, each.reason) for each in made if each.crop is None]
+        warn_of_refusals(refused, len(made))
+        return [Face(each.picture, _aligned(each), True) for each in made if each.crop is not None]
     kept, pixels = readable(index)
     for picture, its in zip(kept.pictures, pixels, strict=True):
         if not _is_crop(its):
@@ -146,7 +170,17 @@ def _cropped(index: Index) -> Crops:
                 f"{picture.path} is no {CROP_SIZE_PX}x{CROP_SIZE_PX} crop, while "
                 f"{kept.pictures[0].path} is; give aligned crops or photos, not both"
             )
-    return Crops(kept, np.stack(pixels))
+    return [
+        Face(picture, as_aligned(its, picture.landmarks), picture.landmarks is not None)
+        for picture, its in zip(kept.pictures, pixels, strict=True)
+    ]
+
+
+def _aligned(cut: Cut) -> AlignedFace:
+    """Return what `edge.align` made of the face that *cut* found."""
+    if cut.crop is None or cut.detection is None:
+        raise ValueError(f"{cut.picture.path} was refused: {cut.reason}")
+    return AlignedFace(cut.crop, similarity(cut.detection.landmarks), cut.detection)
 
 
 def _first_readable(index: Index) -> PixelArray:

@@ -19,6 +19,7 @@ from train.errors import DataSetError
 
 _NAMES = {"validated", "held_out"}  # lists of people, in a run's metrics.json
 _VALIDATED = "the people that the run was validated on"
+FITTED_ON_UNKNOWN = "everybody in it; whom the encoder was fitted on is not known here"
 UNKNOWN_RECIPE = "unknown"
 _OPENCV = "opencv-python-headless"  # alignment's pixels are its
 _DISTRIBUTIONS = ("janus-door", "tensorflow", "tensorflow-cpu", "keras", "numpy", _OPENCV)
@@ -77,6 +78,8 @@ def unfitted(run: TrainingRun, subjects: Sequence[str]) -> tuple[tuple[str, ...]
         return validated, _VALIDATED
     held_out = frozenset(map(str, _listed(run.metrics.get("held_out"))))
     tested = _named(held_out, subjects)
+    if not listed and not held_out:
+        return None, FITTED_ON_UNKNOWN
     if not tested:
         return None, "everybody in it"
     settings = {key: int(run.recipe.get(key, 0)) for key in ("validated", "tested", "fold", "seed")}

@@ -11,8 +11,10 @@ from importlib.metadata import entry_points, version
 
 from edge.command import Command
 from edge.errors import ConfigError, DoorError
+from edge.health.journal import JournalFormatter, writes_to_journal
 
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+_STANDARD_ERROR = 2
 _INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
 
@@ -52,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run `janus` with *argv* and return the exit code; errors become one line on stderr."""
     program = "janus"
     try:
-        logging.basicConfig(level=_log_level(), format="%(levelname)s %(message)s")
+        _begin_log(_log_level())
         parser = build_parser(commands())
         arguments, unknown = parser.parse_known_args(argv)
         program = f"janus {arguments.command}"
@@ -80,6 +82,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         return 1
     return code
+
+
+def _begin_log(level: str) -> None:
+    """Log to standard error; with levels in the journal's own form where that is the journal."""
+    logging.basicConfig(level=level, format="%(levelname)s %(message)s")
+    if writes_to_journal(_STANDARD_ERROR):
+        for handler in logging.getLogger().handlers:
+            handler.setFormatter(JournalFormatter("%(message)s"))
 
 
 def _log_level() -> str:

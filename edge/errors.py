@@ -6,10 +6,12 @@
     ├── ConfigError           2   unknown key, impossible value, unknown back-end, missing extra
     ├── BundleError           3   missing file, hash mismatch, wrong tensors, wrong alignment
     ├── GalleryError          4   other model, unknown subject, corrupt or locked store
+    │   ├── AccessError       4   PINs and failures that cannot be written keep it shut too
     │   └── AuditError        4   a log that cannot be written keeps the door shut
     ├── HardwareError         5   camera, relay: the service restarts, the door stays locked
     │   ├── CameraError
     │   ├── DoorIsRunningError
+    │   ├── KeypadError
     │   └── RelayError
     └── EnrolmentError        6   no face, several faces, low quality: says what to change
         └── PictureError      6   a picture that cannot be read
@@ -58,6 +60,10 @@ class GalleryModelMismatchError(GalleryError):
         self.gallery_model, self.loaded_model = gallery_model, loaded_model
 
 
+class AccessError(GalleryError):
+    """PINs, failures and entries cannot be written or read; the door stays shut."""
+
+
 class AuditError(GalleryError):
     """The audit cannot be written or read; the door stays shut."""
 
@@ -74,6 +80,10 @@ class CameraError(HardwareError):
 
 class DoorIsRunningError(HardwareError):
     """Another program is the door already: camera and relay are in its hands."""
+
+
+class KeypadError(HardwareError):
+    """The keypad cannot be opened or read."""
 
 
 class RelayError(HardwareError):

@@ -19,7 +19,7 @@ def example_config() -> str:
         lines += [f"# {(type(table).__doc__ or '').splitlines()[0]}", f"[{section.name}]"]
         for key in fields(type(table)):
             lines.append(f"# {key.metadata['meaning']}{_bounds(key)}")
-            lines.append(_toml_line(key.name, getattr(table, key.name)))
+            lines.append(_toml_line(key, getattr(table, key.name)))
         lines.append("")
     return "\n".join(lines)
 
@@ -32,11 +32,12 @@ def _bounds(described: Field[Any]) -> str:
     return "" if least is None else f" ({least:g} to {most:g})"
 
 
-def _toml_line(name: str, value: object) -> str:
+def _toml_line(described: Field[Any], value: object) -> str:
+    name = described.name
     if value is None:
-        return f'# {name} = "…"'
-    if value == ():
-        return f"{name} = []"
+        return f"# {name} = " + ("…" if str(described.type).startswith("int") else '"…"')
+    if isinstance(value, tuple):
+        return f"{name} = {list(value)}"
     if isinstance(value, bool):
         return f"{name} = {str(value).lower()}"
     return f'{name} = "{value}"' if isinstance(value, str | Path) else f"{name} = {value}"

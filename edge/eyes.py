@@ -16,6 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from edge.errors import BundleError
+from edge.faces import box_of as box_of  # noqa: PLC0414 - train/eyes asks for it here
+from edge.faces import is_a_face, overlap
 from edge.geometry import moved, similarity, warp
 from edge.tflite import Network, Output, dequantize
 from edge.vocabulary import Box, Detection, FloatArray, PixelArray
@@ -46,21 +48,19 @@ REFINER_TEMPLATE.setflags(write=False)
 REFINER_CENTRE_PX = (REFINER_SIDE_PX - 1) / 2
 REFINER_UNIT_PX = REFINER_SIDE_PX / 2
 
-# Left, top, right and bottom of the box about the landmarks' mean, in units of the larger of eye
-# distance and eyes to mouth, for 1 and for the nose's place (x, y) in those units: least squares on
-# the 1,500 training photos of `scenes`, where YuNet drew the boxes; mean error 6 % of the unit.
-_BOX_OF_NOSE: npt.NDArray[np.float64] = np.array(
-    [
-        [-1.0210, -1.5004, 1.0152, 1.2389],
-        [-1.6310, -0.0211, -1.6968, 0.0066],
-        [-0.2883, -1.7564, 0.3913, -0.3080],
-    ]
-)
-
 _MIRRORED = [1, 0, 2, 4, 3]  # left and right change places in a mirror
-_REFINEMENTS = 2  # the second sees the face where the first put it
+# Where the first look put the face, the refiner looks four times more, each time a little turned
+# (degrees), scaled and shifted (crop pixels): it errs differently each time, so the mean errs less.
+# On 397 held-out crops 6.26 % of the eye distance instead of 6.63 % with one more look; 16 looks,
+# 6.13 %. All are smaller than what it met in training.
+_NUDGES = (
+    (-8.0, 0.94, 1.5, 1.5),
+    (8.0, 1.06, -1.5, 1.5),
+    (-8.0, 1.06, 1.5, -1.5),
+    (8.0, 0.94, -1.5, -1.5),
+)
+LOOKS_A_FACE = 2 * (1 + len(_NUDGES))  # of the refiner: each is also at the mirrored face
 _MOST_CANDIDATES = 200  # cells that reach suppression
-_SAME_FACE_OVERLAP = 0.4  # intersection over union
 _HOPELESS = 0.1  # what the refiner scores lower is not looked at again
 
 
@@ -80,6 +80,20 @@ class Grid:
     stride: int
     score: Output
     landmarks: Output
+
+
+def _nudge(
+    turn_deg: float, scale: float, right_px: float, down_px: float
+) -> npt.NDArray[np.float64]:
+    """Return the (2, 3) move that turns and scales a crop about its face, and shifts it."""
+    factor = scale * np.exp(1j * np.deg2rad(turn_deg))
+    turn = np.array([[factor.real, -factor.imag], [factor.imag, factor.real]])
+    middle = REFINER_TEMPLATE.mean(axis=0).astype(np.float64)
+    return np.column_stack([turn, middle - turn @ middle + (right_px, down_px)])
+
+
+_FIRST = (np.eye(2, 3),)
+_AGAIN = tuple(_nudge(*each) for each in _NUDGES)
 
 
 class EyesDetector:
@@ -121,7 +135,7 @@ class EyesDetector:
         found: list[Detection] = []
         for landmarks, score in self._find(grey):
             refined = self._refine(grey, landmarks, score)
-            if refined is not None and not any(_overlap(refined.box, face.box) for face in found):
+            if refined is not None and not any(overlap(refined.box, face.box) for face in found):
                 found.append(refined)
         largest_first = sorted(found, key=lambda face: (-face.box.width, face.box.left))
         return tuple(largest_first[: self._most_faces])
@@ -154,16 +168,8 @@ class EyesDetector:
     def _refine(self, grey: PixelArray, landmarks: FloatArray, score: float) -> Detection | None:
         """Return the face with its landmarks placed anew, or None if it is none."""
         verdict = 0.0
-        for _ in range(_REFINEMENTS):
-            to_crop = similarity(landmarks, REFINER_TEMPLATE)
-            crop = warp(grey, to_crop.astype(np.float64), REFINER_SIDE_PX)
-            plain, one = self._placed(crop)
-            mirrored, other = self._placed(crop[:, ::-1])
-            # In the mirror it errs to the other side, so the mean is nearer than either.
-            mirrored = (mirrored * (-1, 1) + (REFINER_SIDE_PX - 1, 0))[_MIRRORED]
-            in_crop = ((plain + mirrored) / 2).astype(np.float32)
-            landmarks = moved(in_crop, np.asarray(cv2.invertAffineTransform(to_crop), np.float32))
-            verdict = (one + other) / 2
+        for looks in (_FIRST, _AGAIN):
+            landmarks, verdict = self._looked(grey, landmarks, looks)
             if verdict < _HOPELESS or not is_a_face(landmarks):
                 return None
         both = joint_score(score, verdict)
@@ -171,6 +177,30 @@ class EyesDetector:
         if both < self._score or box.width < self._smallest_face_px:
             return None
         return Detection(box, landmarks, both)
+
+    def _looked(
+        self, grey: PixelArray, landmarks: FloatArray, looks: Sequence[npt.NDArray[np.float64]]
+    ) -> tuple[FloatArray, float]:
+        """Return the mean landmarks in picture pixels and the mean score of several looks.
+
+        Args:
+            grey: the picture.
+            landmarks: (5, 2), where the face is thought to be.
+            looks: (2, 3) moves of the upright crop of it.
+        """
+        upright = np.vstack([similarity(landmarks, REFINER_TEMPLATE), (0, 0, 1)])
+        placed, scores = [], []
+        for look in looks:
+            to_crop = look @ upright
+            back = np.asarray(cv2.invertAffineTransform(to_crop), np.float32)
+            crop = warp(grey, to_crop, REFINER_SIDE_PX)
+            plain, one = self._placed(crop)
+            mirrored, other = self._placed(crop[:, ::-1])
+            # In the mirror it errs to the other side, so the mean is nearer than either.
+            mirrored = (mirrored * (-1, 1) + (REFINER_SIDE_PX - 1, 0))[_MIRRORED]
+            placed.append(moved(((plain + mirrored) / 2).astype(np.float32), back))
+            scores += [one, other]
+        return np.asarray(np.mean(placed, axis=0), np.float32), float(np.mean(scores))
 
     def _placed(self, crop: PixelArray) -> tuple[FloatArray, float]:
         """Return (5, 2) landmarks in pixels of the *crop* and the refiner's score."""
@@ -213,64 +243,10 @@ def faces_of(
         if not is_a_face(landmarks[at]):
             continue
         box = box_of(landmarks[at])
-        if not any(_overlap(box, other) for other in boxes):
+        if not any(overlap(box, other) for other in boxes):
             kept.append((landmarks[at], float(score[at])))
             boxes.append(box)
     return kept
-
-
-def box_of(landmarks: FloatArray) -> Box:
-    """Return the box of the face with these (5, 2) *landmarks*, upright or turned."""
-    centre, unit, down = _frame(landmarks)
-    points = landmarks.astype(np.float64) @ (1.0, 1j)
-    nose = (points[2] - centre) / unit * np.conj(down)
-    left, top, right, bottom = np.array([1.0, nose.real, nose.imag]) @ _BOX_OF_NOSE
-    middle = centre + unit * complex((left + right) / 2, (top + bottom) / 2) * down
-    # The upright box around a face lying on its side is as wide as the face is tall.
-    upright = down.real**2
-    width = unit * ((right - left) * upright + (bottom - top) * (1 - upright))
-    height = unit * ((bottom - top) * upright + (right - left) * (1 - upright))
-    return Box(
-        middle.real - width / 2,
-        middle.imag - height / 2,
-        middle.real + width / 2,
-        middle.imag + height / 2,
-    )
-
-
-def _frame(landmarks: FloatArray) -> tuple[complex, float, complex]:
-    """Return a face's centre, its unit of length in pixels, and its turn (1 when upright)."""
-    points = landmarks.astype(np.float64) @ (1.0, 1j)
-    across = points[1] - points[0]
-    down = (points[3] + points[4] - points[0] - points[1]) / 2j
-    unit = max(abs(across), abs(down))
-    turn = across / max(abs(across), 1e-6) + down / max(abs(down), 1e-6)
-    return complex(points.mean()), float(unit), complex(turn / max(abs(turn), 1e-6))
-
-
-def is_a_face(landmarks: FloatArray) -> bool:
-    """Tell whether eyes and mouth lie as on a face, neither mirrored nor in one point."""
-    across = landmarks[1] - landmarks[0]
-    mouth = landmarks[4] - landmarks[3]
-    down = landmarks[3:].mean(axis=0) - landmarks[:2].mean(axis=0)
-    return bool(
-        np.isfinite(landmarks).all()
-        and np.hypot(*across) >= 2.0  # noqa: PLR2004 - pixels; below, no aligner can use them
-        and across @ mouth > 0
-        and across[0] * down[1] - across[1] * down[0] > 0
-    )
-
-
-def _overlap(one: Box, other: Box) -> bool:
-    """Tell whether two boxes are one face."""
-    wide = min(one.right, other.right) - max(one.left, other.left)
-    tall = min(one.bottom, other.bottom) - max(one.top, other.top)
-    if wide <= 0 or tall <= 0:
-        return False
-    areas = [each.width * each.height for each in (one, other)]
-    union = sum(areas) - wide * tall
-    # A face inside a face is the same one.
-    return wide * tall > _SAME_FACE_OVERLAP * union or wide * tall > 0.7 * min(areas)
 
 
 def _finder_tensors(finder: Network) -> tuple[int, int, tuple[Grid, ...]]:

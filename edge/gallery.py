@@ -4,46 +4,40 @@ One model is in use at a time. `edge.bundles.succession` prepares the file for a
 references then lie beside the first one's: a door never sees references of two models, nor of the
 wrong one.
 
-A forgotten subject leaves no bytes in the file or in its write-ahead log: rows are overwritten
-(``secure_delete``), the file is rewritten (VACUUM) and the log emptied before `forget` returns.
+Names, references and crops are sealed (`edge.stores.sealing`). A forgotten subject's key is
+overwritten where it lies, and the write-ahead log is emptied before `forget` returns: whatever
+sealed bytes SQLite leaves in a page, nothing opens them any more (docs/privacy.md says why).
 """
 
 from __future__ import annotations
 
-import difflib
 import logging
-import secrets
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 
 from edge.errors import GalleryError, GalleryModelMismatchError
-from edge.stores.gallery_layout import LAYOUT, VECTOR_TYPE
-from edge.stores.naming import folded, spelling
+from edge.stores.gallery_layout import (
+    NO_TRACES,
+    TRACES_IN_FILE,
+    TRACES_IN_LOG,
+    VECTOR_TYPE,
+    gallery_layout,
+)
+from edge.stores.keyfile import KeyFile, key_place
+from edge.stores.naming import spelling
+from edge.stores.sealing import CROP, VECTOR, StorageKey, SubjectKey
 from edge.stores.store import BUSY_S, Database, Store
+from edge.stores.subjects import Person, Subjects
 from edge.vocabulary import Embedding, FloatArray, Gallery, PixelArray
 
 # Twice that of vocabulary.Embedding: what could be enrolled can be loaded, whatever the rounding.
 _UNIT_TOLERANCE = 2e-3
 
 log = logging.getLogger("janus")
-
-
-@dataclass(frozen=True, slots=True)
-class Person:
-    """One enrolled subject; ``enrolled_on`` is the ISO 8601 UTC time of the first enrolment.
-
-    ``references`` counts those of the model in use: with none, the person must be enrolled again.
-    """
-
-    name: str
-    subject_id: str
-    references: int
-    enrolled_on: str
 
 
 class GalleryStore(Store):
@@ -55,19 +49,34 @@ class GalleryStore(Store):
             gallery of another model is bound anew if it was prepared for this one, or if nobody is
             enrolled in it, for then nothing is lost. None opens an existing gallery of whatever
             model, to list and forget people.
+        key: the file of the storage key; None: the systemd credential if there is one, else
+            `storage.key` beside the gallery, which is made with a new gallery.
         busy_s: how long to wait for another program's lock.
 
     Raises:
         GalleryModelMismatchError: if people are enrolled with another model.
-        GalleryError: if the file is absent (model_id None only), damaged, locked or unreadable.
+        GalleryError: if the file is absent (model_id None only), damaged, locked or unreadable, or
+            the storage key is not the one that sealed it.
     """
 
-    def __init__(self, path: Path, model_id: str | None, *, busy_s: float = BUSY_S) -> None:
-        self._database = Database(path, LAYOUT, create=model_id is not None, busy_s=busy_s)
+    def __init__(
+        self,
+        path: Path,
+        model_id: str | None,
+        *,
+        key: Path | None = None,
+        busy_s: float = BUSY_S,
+    ) -> None:
+        keys = KeyFile(key_place(path, key))
+        layout = gallery_layout(keys)
+        self._database = Database(path, layout, create=model_id is not None, busy_s=busy_s)
+        self._subjects = Subjects(self._database, keys)
         # The version of the file that `load` has seen last; None: this object changed it since.
         self._loaded_version: int | None = None
         try:
             self.model_id = self._bind(model_id)
+            with self._database.reading() as rows:
+                self._subjects.storage_key(rows)  # without it, nobody could be told from anybody
             self._finish_forgetting()
         except BaseException:
             self.close()
@@ -80,6 +89,7 @@ class GalleryStore(Store):
         *,
         crops: Sequence[PixelArray] = (),
         alignment: str = "",
+        consent: str = "",
     ) -> str:
         """Add references to the subject of that name, new or known: all of them or none.
 
@@ -89,6 +99,7 @@ class GalleryStore(Store):
             crops: the aligned faces behind them, (112, 112, 3) uint8 RGB each, where the site
                 chose to keep them; else none.
             alignment: the id of the geometry that cut the crops.
+            consent: what is to be recorded of the person's consent; empty leaves what there is.
 
         Returns: the subject's id, 8 hexadecimal digits that say nothing about the person.
 
@@ -97,7 +108,7 @@ class GalleryStore(Store):
             GalleryModelMismatchError: if an embedding is another model's.
             GalleryError: if the store cannot be written; it is then as it was.
         """
-        spelt, key = spelling(name), folded(name)
+        spelling(name)  # raises before anything is written
         vectors = [self._encoded(each) for each in embeddings]
         if len({len(each) for each in vectors}) != 1:
             raise GalleryError(
@@ -107,20 +118,21 @@ class GalleryStore(Store):
         now = datetime.now(UTC).isoformat(timespec="seconds")
         with self._database.writing() as rows:
             self._require_size(rows, len(vectors[0]) // VECTOR_TYPE.itemsize)
-            known = rows.execute(
-                "SELECT subject_id FROM subject WHERE folded_name = ?", (key,)
-            ).fetchone()
-            subject_id: str = known[0] if known else _unused_id(rows)
-            if not known:
-                rows.execute(
-                    "INSERT INTO subject VALUES (?, ?, ?, ?)", (subject_id, spelt, key, now)
-                )
-            kept: list[int | None] = [_keep(rows, subject_id, alignment, each) for each in crops]
+            subject_id, key = self._subjects.add(rows, name, now=now, consent=consent)
+            kept: list[int | None] = [
+                _keep(rows, subject_id, key, alignment, each) for each in crops
+            ]
             rows.executemany(
                 "INSERT INTO reference (subject_id, vector, enrolled_on, model_id, crop_id) "
                 "VALUES (?, ?, ?, ?, ?)",
                 [
-                    (subject_id, vector, now, self.model_id, crop_id)
+                    (
+                        subject_id,
+                        key.seal_row(vector, VECTOR, self.model_id),
+                        now,
+                        self.model_id,
+                        crop_id,
+                    )
                     for vector, crop_id in zip(vectors, kept or [None] * len(vectors), strict=True)
                 ],
             )
@@ -137,12 +149,12 @@ class GalleryStore(Store):
                 cannot be written, or traces cannot be wiped yet; the message says which.
         """
         with self._database.writing() as rows:
-            person = _find(rows, name)
-            rows.execute("DELETE FROM subject WHERE subject_id = ?", (person.subject_id,))
-            rows.execute("UPDATE model SET traces = 1")
+            person = self._subjects.find(rows, name)
+            self._subjects.erase(rows, person.subject_id)
+            rows.execute("UPDATE model SET traces = max(traces, ?)", (TRACES_IN_LOG,))
         self._loaded_version = None
         try:
-            self._wipe()
+            self.wipe()
         except GalleryError as exc:
             raise GalleryError(
                 f"{person.name} is deleted and opens no door any more, but traces are still in "
@@ -157,17 +169,22 @@ class GalleryStore(Store):
             GalleryError: if there is none; the message names the nearest.
         """
         with self._database.reading() as rows:
-            return _find(rows, name)
+            return self._subjects.find(rows, name)
+
+    def marks(self, person: Person) -> tuple[bytes, ...]:
+        """Return the bytes that must be nowhere on the disk once *person* is forgotten."""
+        with self._database.reading() as rows:
+            return self._subjects.marks(rows, person.subject_id)
 
     def people(self) -> tuple[Person, ...]:
         """Return everybody who is enrolled, by name."""
         with self._database.reading() as rows:
-            return tuple(Person(*row) for row in rows.execute(_PEOPLE + _BY_NAME))
+            return self._subjects.everybody(rows)
 
     def names(self) -> dict[str, str]:
         """Return the name of each subject id."""
         with self._database.reading() as rows:
-            return dict(rows.execute("SELECT subject_id, name FROM subject"))
+            return self._subjects.names(rows)
 
     def load(self) -> Gallery:
         """Return every reference, each checked; (0, 0) if nobody is enrolled.
@@ -180,15 +197,12 @@ class GalleryStore(Store):
             # First in the transaction: a change after this is one that `changed` will report.
             version = _version(rows)
             size = self._bound_size(rows)
-            found = rows.execute(
-                "SELECT subject_id, vector FROM reference JOIN subject USING (subject_id) "
-                "WHERE model_id = ? ORDER BY subject_id, reference_id",
-                (self.model_id,),
-            ).fetchall()
+            by = self._subjects.storage_key(rows)
+            found = rows.execute(_REFERENCES, (self.model_id,)).fetchall()
         gallery = Gallery(
             model_id=self.model_id,
-            subject_ids=tuple(subject_id for subject_id, _ in found),
-            matrix=self._decoded(found, size),
+            subject_ids=tuple(subject_id for subject_id, _, _ in found),
+            matrix=self._decoded(found, size, by),
         )
         self._loaded_version = version
         return gallery
@@ -251,14 +265,22 @@ class GalleryStore(Store):
             )
         return embedding.vector.astype(VECTOR_TYPE).tobytes()
 
-    def _decoded(self, found: Sequence[tuple[str, bytes]], size: int) -> FloatArray:
+    def _decoded(
+        self, found: Sequence[tuple[str, bytes, bytes]], size: int, by: StorageKey
+    ) -> FloatArray:
         """Return (N, size) float32 unit rows, or say whose row is not one."""
-        for subject_id, blob in found:
-            if not isinstance(blob, bytes) or len(blob) != size * VECTOR_TYPE.itemsize:
+        vectors = []
+        key, key_is_of = None, ""
+        for subject_id, sealed, vector in found:
+            if key is None or subject_id != key_is_of:  # a subject's rows follow one another
+                key, key_is_of = self._subjects.unwrapped(sealed, subject_id, by), subject_id
+            plain = key.open_row(vector, VECTOR, self.model_id)
+            if plain is None or len(plain) != size * VECTOR_TYPE.itemsize:
                 raise self._database.damaged(
-                    f"a reference of subject {subject_id} has not the length of {size} values"
+                    f"a reference of subject {subject_id} does not open as one of {size} values"
                 )
-        joined = np.frombuffer(b"".join(blob for _, blob in found), dtype=VECTOR_TYPE)
+            vectors.append(plain)
+        joined = np.frombuffer(b"".join(vectors), dtype=VECTOR_TYPE)
         matrix = joined.reshape(len(found), size).astype(np.float32)
         lengths = np.sqrt(np.einsum("ij,ij->i", matrix, matrix))
         # `<=` is false for NaN too.
@@ -269,54 +291,47 @@ class GalleryStore(Store):
             )
         return matrix
 
-    def _wipe(self) -> None:
-        self._database.vacuum()
-        with self._database.writing() as rows:
-            rows.execute("UPDATE model SET traces = 0")
+    def wipe(self, *, rewrite: bool = False) -> None:
+        """Let nothing deleted remain in the log, nor, where the file is rewritten, in the file.
 
-    def _finish_forgetting(self) -> None:
-        """Wipe what a `forget` that was cut short left behind."""
+        Raises:
+            GalleryError: if another program or a full disk is in the way.
+        """
         with self._database.reading() as rows:
             _, _, traces = self._model(rows)
-        if traces:
+        if rewrite or traces == TRACES_IN_FILE:
+            self._database.vacuum()
+        else:
+            self._database.empty_log()
+
+    def _finish_forgetting(self) -> None:
+        """Wipe what a `forget` that was cut short, or an unsealed gallery, left behind."""
+        with self._database.reading() as rows:
+            _, _, traces = self._model(rows)
+        if traces != NO_TRACES:
             try:
-                self._wipe()
+                self.wipe()
+                # Only here: `forget` saves a write, and to empty an empty log again costs nothing.
+                with self._database.writing() as rows:
+                    rows.execute("UPDATE model SET traces = ?", (NO_TRACES,))
             except GalleryError as exc:
                 log.warning("traces of a forgotten subject cannot be wiped yet: %s", exc)
 
 
-_PEOPLE = (
-    "SELECT name, subject.subject_id, count(reference_id), subject.enrolled_on "
-    "FROM subject LEFT JOIN reference ON reference.subject_id = subject.subject_id "
-    "AND reference.model_id = (SELECT model_id FROM model) "
+_REFERENCES = (
+    "SELECT subject.subject_id, key, vector FROM reference "
+    "JOIN subject ON subject.subject_id = reference.subject_id JOIN subject_key USING (slot) "
+    "WHERE model_id = ? ORDER BY subject.subject_id, reference_id"
 )
-_BY_NAME = "GROUP BY subject.subject_id ORDER BY folded_name"
-_ONE_NAME = "WHERE folded_name = ? GROUP BY subject.subject_id"
 
 
-def _find(rows: sqlite3.Connection, name: str) -> Person:
-    row = rows.execute(_PEOPLE + _ONE_NAME, (folded(name),)).fetchone()
-    if row is not None:
-        return Person(*row)
-    known = dict(rows.execute("SELECT folded_name, name FROM subject"))
-    nearest = difflib.get_close_matches(folded(name), known, n=1)
-    hint = f"did you mean {known[nearest[0]]!r}?" if nearest else "`janus people` lists the names"
-    raise GalleryError(f"nobody named {name!r} is enrolled; {hint}")
-
-
-def _unused_id(rows: sqlite3.Connection) -> str:
-    """Return a fresh subject id; among 10,000 people the odds of a clash are one in a hundred."""
-    while True:
-        subject_id = secrets.token_hex(4)
-        if not rows.execute("SELECT 1 FROM subject WHERE subject_id = ?", (subject_id,)).fetchone():
-            return subject_id
-
-
-def _keep(rows: sqlite3.Connection, subject_id: str, alignment: str, crop: PixelArray) -> int:
+def _keep(
+    rows: sqlite3.Connection, subject_id: str, key: SubjectKey, alignment: str, crop: PixelArray
+) -> int:
     """Store one crop and return its id."""
     kept = rows.execute(
         "INSERT INTO crop (subject_id, alignment, pixels) VALUES (?, ?, ?)",
-        (subject_id, alignment, crop.tobytes()),
+        (subject_id, alignment, key.seal_row(crop.tobytes(), CROP)),
     )
     return int(kept.lastrowid or 0)
 

@@ -1,7 +1,8 @@
-"""The straight line: camera → detect → align → embed → match → decide → relay.
+"""The straight line: camera → detect → align → embed → match → decide → gate → door → relay.
 
-The only file that knows every stage. The audit comes before the relay: a door that cannot write
-its log stays shut. The relay is locked on every way out.
+The only file that knows every stage. What follows a decision is the doorkeeper's: the audit comes
+before the relay, so a door that cannot write its log stays shut. The relay is locked on every way
+out.
 """
 
 from __future__ import annotations
@@ -9,27 +10,28 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from edge.access.verdict import Verdict
 from edge.align import align
-from edge.audit import Audit
 from edge.camera import Camera
 from edge.config import DecisionConfig, QualityConfig
 from edge.decide import Policy, VisitState, step
 from edge.detect import Detector
+from edge.doorkeeper import Doorkeeper
 from edge.embed import Embedder
+from edge.evidence import FRAME_CORRELATION
 from edge.gallery import GalleryStore
 from edge.match import rank
 from edge.quality import flaws
-from edge.relay import Relay
 from edge.track import Tracks, follow
 from edge.vocabulary import (
     Decision,
     Detection,
+    EvidenceMap,
     Frame,
     Gallery,
     Observation,
     ObservedFace,
     OperatingPoint,
-    Outcome,
 )
 
 
@@ -41,33 +43,40 @@ class Door:
     detector: Detector
     embedder: Embedder
     gallery: GalleryStore
-    audit: Audit
-    relay: Relay
     limits: QualityConfig
     policy: Policy
-    release_s: float
+    keeper: Doorkeeper
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What one frame led to."""
+    """What one frame led to; ``verdict`` is the gate's, where it was asked."""
 
     frame: Frame
     observation: Observation
     decision: Decision
+    verdict: Verdict | None = None
 
 
-def policy_from(config: DecisionConfig, point: OperatingPoint, model_id: str) -> Policy:
-    """Join the configured patience with the threshold that came with the model."""
+def policy_from(
+    config: DecisionConfig, point: OperatingPoint, evidence: EvidenceMap, model_id: str
+) -> Policy:
+    """Join the configured targets and patience with the evidence that came with the model."""
     return Policy(
+        evidence=evidence,
         threshold=point.threshold,
-        margin=config.margin,
-        agree_frames=config.agree_frames,
-        window_s=config.window_s,
-        deny_frames=config.deny_frames,
+        model_id=model_id,
+        correlation=FRAME_CORRELATION,
+        false_accept=config.false_accept_per_visit,
+        false_accept_with_pin=config.false_accept_with_pin,
+        early_denial=config.early_denial,
+        lead=config.lead_nats,
+        least_frames=config.least_frames,
+        most_frames=config.most_frames,
+        most_s=config.most_s,
         visit_gap_s=config.visit_gap_s,
         repeat_s=config.repeat_s,
-        model_id=model_id,
+        alone_only=config.several_faces == "nobody",
     )
 
 
@@ -95,13 +104,10 @@ def watch(
                 gallery = door.gallery.load()
             tracks, observation = observe(frame, tracks, gallery, door)
             state, decision = step(state, observation, door.policy)
-            if decision.outcome is not Outcome.WAIT:
-                door.audit.record(decision)
-            if decision.outcome is Outcome.GRANT:
-                door.relay.release(door.release_s)
-            on_step(Step(frame, observation, decision))
+            verdict = door.keeper.judge(decision, observation)
+            on_step(Step(frame, observation, decision, verdict))
     finally:
-        door.relay.lock()
+        door.keeper.shut()
 
 
 def observe(
@@ -118,7 +124,10 @@ def observe(
         examine(frame, detection, gallery, door, track=track)
         for detection, track in zip(found[:1], identities[:1], strict=True)
     )
-    return tracks, Observation(frame.captured_at_s, faces)
+    near = [each for each in found if each.eye_distance_px >= door.limits.eye_distance_px]
+    return tracks, Observation(
+        frame.captured_at_s, faces, references=len(gallery.subject_ids), in_view=len(near)
+    )
 
 
 def examine(

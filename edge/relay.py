@@ -1,23 +1,23 @@
 """The door strike's relay: locked at start, on every error and at exit; released only in pulses.
 
 A pulse ends by a thread of the relay's own, so that a pipeline that hangs cannot keep the door
-open, and never later than `HARD_CAP_S` after it began, whatever asks for more.
+open, and never later than `HARD_CAP_S` after it began, whatever asks for more. A `Guard` outside
+this process locks when this process no longer can.
 """
 
 from __future__ import annotations
 
 import atexit
-import importlib
 import logging
 import threading
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from edge.config import RelayConfig
-from edge.errors import ConfigError, RelayError
+from edge.errors import RelayError
+from edge.gpio import PinDriver, open_driver
 
 HARD_CAP_S = 10.0
 
@@ -42,6 +42,16 @@ class Relay(Protocol):
 
     def close(self) -> None:
         """Lock the strike and give the hardware back."""
+
+
+class Guard(Protocol):
+    """Somebody outside this process who locks when it dies or hangs during a pulse."""
+
+    def released(self) -> None:
+        """Hear that a pulse is about to begin; raise RelayError if nobody listens any more."""
+
+    def locked(self) -> None:
+        """Hear that the strike is locked; never raise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,19 +80,6 @@ def check_duration(duration_s: float) -> None:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class PinDriver:
-    """A gpiozero pin factory, and what it raises when the hardware refuses."""
-
-    factory: Any
-    errors: tuple[type[Exception], ...]
-
-    def close(self) -> None:
-        """Give the pins and the GPIO chip back."""
-        with suppress(*self.errors):
-            self.factory.close()
-
-
 class GpioRelay:
     """A relay board on one GPIO pin.
 
@@ -90,21 +87,24 @@ class GpioRelay:
         driver: the pin factory in use.
         pin: GPIO number (BCM numbering).
         active_high: whether a high level releases the strike.
+        guard: is told of every pulse before it begins; None where nobody guards.
 
     Raises:
         RelayError: if the pin cannot be driven.
     """
 
-    def __init__(self, driver: PinDriver, *, pin: int, active_high: bool) -> None:
+    def __init__(
+        self, driver: PinDriver, *, pin: int, active_high: bool, guard: Guard | None = None
+    ) -> None:
         from gpiozero import OutputDevice
 
-        self._driver, self._errors = driver, driver.errors
+        self.driver, self._errors, self._guard = driver, driver.errors, guard
         self._where = f"GPIO{pin}"
         self._changed = threading.Condition()
         self._pulse: Pulse | None = None
         self._closed = False
         try:
-            # initial_value=False: the pin becomes an output at the locked level, see _open_driver.
+            # initial_value=False: the pin becomes an output at the locked level, see edge/gpio.py.
             self._device = OutputDevice(
                 pin, active_high=active_high, initial_value=False, pin_factory=driver.factory
             )
@@ -126,8 +126,9 @@ class GpioRelay:
         During a pulse this prolongs it, up to `HARD_CAP_S` from the pulse's own beginning.
 
         Raises:
-            RelayError: if the relay is closed, the duration is outside (0, `HARD_CAP_S`], or the
-                pin cannot be driven; the strike is locked then.
+            RelayError: if the relay is closed, the duration is outside (0, `HARD_CAP_S`], nobody
+                guards who should, or the pin cannot be driven; the strike is locked then, or will
+                be at the end of the pulse that lasts already.
         """
         check_duration(duration_s)
         with self._changed:
@@ -135,6 +136,8 @@ class GpioRelay:
                 raise RelayError("the relay is closed; open it again to release the strike")
             if not self._timer.is_alive():
                 raise RelayError("nothing would end the pulse: the relay's timer has died; restart")
+            if self._guard is not None:
+                self._guard.released()
             now_s = time.monotonic()
             pulse = self._pulse or Pulse(now_s, now_s)
             self._pulse = pulse.extended(now_s, duration_s)
@@ -165,7 +168,7 @@ class GpioRelay:
             self._changed.notify()
             with suppress(*self._errors):
                 self._device.close()
-            self._driver.close()
+            self.driver.close()
         atexit.unregister(self.close)
         self._timer.join(_JOIN_S)
 
@@ -181,6 +184,8 @@ class GpioRelay:
             self._changed.notify()
             return False
         self._pulse = None
+        if self._guard is not None:
+            self._guard.locked()
         return True
 
     def _end_pulses(self) -> None:
@@ -204,89 +209,20 @@ class GpioRelay:
 _ADVICE = "check [relay] pin, the wiring, and that no other program uses the pin"
 
 
-def open_relay(config: RelayConfig) -> GpioRelay:
+def open_relay(
+    config: RelayConfig, driver: PinDriver | None = None, *, guard: Guard | None = None
+) -> GpioRelay:
     """Open the relay that *config* describes, locked.
+
+    Args:
+        config: the pin, and which level releases.
+        driver: pins that are open already; left out, they are opened here. The relay closes them.
+        guard: see `GpioRelay`.
 
     Raises:
         ConfigError: if the pin factory is unknown.
         RelayError: if its library is missing or the pin cannot be driven.
     """
-    if config.pin_factory not in PIN_DRIVERS:
-        known = ", ".join(sorted(PIN_DRIVERS))
-        raise ConfigError(f"[relay] pin_factory = {config.pin_factory!r}; expected one of: {known}")
     return GpioRelay(
-        PIN_DRIVERS[config.pin_factory](), pin=config.pin, active_high=config.active_high
+        driver or open_driver(config), pin=config.pin, active_high=config.active_high, guard=guard
     )
-
-
-def _lgpio() -> PinDriver:
-    try:
-        # On Python 3.13 the package index has an empty lgpio, hence AttributeError; at import,
-        # lgpio makes a pipe in $LG_WD or the working directory, hence OSError.
-        lgpio = importlib.import_module("lgpio")
-        pins = importlib.import_module("gpiozero.pins.lgpio")
-    except (ImportError, AttributeError) as exc:
-        raise RelayError(
-            f"[relay] pin_factory = 'lgpio', but lgpio cannot be imported ({exc}); run: "
-            "pip install 'janus-door[pi]' (Python 3.11), or apt install python3-lgpio"
-        ) from exc
-    except OSError as exc:
-        raise RelayError(f"lgpio cannot start: {exc}; set LG_WD to a folder it may write") from exc
-
-    def become_output(pin: Any, state: bool) -> None:  # noqa: ANN401 - gpiozero has no types
-        lgpio.gpio_claim_output(pin.factory._handle, pin._number, int(state))  # noqa: SLF001
-
-    return _open_driver(pins.LGPIOFactory, become_output, lgpio.error)
-
-
-def _native() -> PinDriver:
-    pins = importlib.import_module("gpiozero.pins.native")
-
-    def become_output(pin: Any, state: bool) -> None:  # noqa: ANN401 - gpiozero has no types
-        # A level written while the pin is an input is kept for the moment it becomes an output
-        # (BCM2835 ARM Peripherals, section 6.1, GPSETn).
-        level = "set" if state else "clear"
-        offset, shift = getattr(pin, f"_{level}_offset"), getattr(pin, f"_{level}_shift")
-        pin.factory.mem[offset] = 1 << shift
-        pin.function = "output"
-
-    return _open_driver(pins.NativeFactory, become_output)
-
-
-def _mock() -> PinDriver:
-    pins = importlib.import_module("gpiozero.pins.mock")
-    _log.warning("[relay] pin_factory = 'mock': no strike is driven")
-    return _open_driver(pins.MockFactory)
-
-
-def _open_driver(
-    open_factory: Callable[[], Any],
-    become_output: Callable[[Any, bool], None] | None = None,
-    *errors: type[Exception],
-) -> PinDriver:
-    """Open a pin factory whose pins become outputs by *become_output*, at their first level.
-
-    gpiozero 2.0.1 makes an lgpio or native pin an output first, at the low level, and sets the
-    level after that: an active-low strike would be released for an instant at every start.
-    """
-    from gpiozero import GPIOZeroError
-
-    errors = (GPIOZeroError, OSError, *errors)
-    try:
-        factory = open_factory()
-    except errors as exc:
-        raise RelayError(
-            f"GPIO cannot be opened: {exc}; this needs a Raspberry Pi and a user in group gpio"
-        ) from exc
-    if become_output is not None:
-        factory.pin_class = type(
-            "SteadyPin", (factory.pin_class,), {"output_with_state": become_output}
-        )
-    return PinDriver(factory, errors)
-
-
-PIN_DRIVERS: dict[str, Callable[[], PinDriver]] = {
-    "lgpio": _lgpio,
-    "native": _native,
-    "mock": _mock,
-}

@@ -41,7 +41,8 @@ class Tally:
     """Counts over a replay; call it with each step.
 
     Args:
-        policy: the threshold and margin that make a search return somebody.
+        policy: the threshold and the lead that make a search of one picture return somebody; the
+            door itself weighs a visit's frames together.
         truth: frame index → the name of who is shown, or None where nobody knows.
         names: subject id → enrolled name.
     """
@@ -53,6 +54,7 @@ class Tally:
     faces: int = 0
     judged: int = 0
     grants: int = 0
+    weak_grants: int = 0
     denials: int = 0
     mated: Counter[str] = field(default_factory=Counter)
     nonmated: Counter[str] = field(default_factory=Counter)
@@ -64,14 +66,17 @@ class Tally:
         self.frames += 1
         self.faces += bool(found)
         self.judged += bool(found) and not found[0].flaws
-        self.grants += step.decision.outcome is Outcome.GRANT
+        granted = step.decision.outcome is Outcome.GRANT
+        self.grants += granted and not step.decision.needs_second_factor
+        self.weak_grants += granted and step.decision.needs_second_factor
         self.denials += step.decision.outcome is Outcome.DENY
         shown = self.truth.get(step.frame.index)
         if shown is None:
             return
         enrolled = folded(shown) in self._enrolled()
         (self.mated if enrolled else self.nonmated)[self._finding(step, shown)] += 1
-        if step.decision.outcome is Outcome.GRANT and step.decision.subject_id is not None:
+        opens = granted and not step.decision.needs_second_factor
+        if opens and step.decision.subject_id is not None:
             who = self.names[step.decision.subject_id]
             self.granted_as.setdefault(folded(shown), set()).add(folded(who))
 
@@ -84,10 +89,8 @@ class Tally:
             return "refused"
         if not face.candidates or face.candidates[0].score < self.policy.threshold:
             return "nobody returned"
-        ahead = face.candidates[0].score - (
-            face.candidates[1].score if len(face.candidates) > 1 else -1.0
-        )
-        if ahead < self.policy.margin:
+        ratios = [self.policy.evidence.at(each.score) for each in face.candidates[:2]]
+        if len(ratios) > 1 and ratios[0] - ratios[1] < self.policy.lead:
             return "ambiguous"
         found = self.names[face.candidates[0].subject_id]
         return "right" if folded(found) == folded(shown) else "wrong"
@@ -111,7 +114,10 @@ class Tally:
         """Return the report for people, a line a fact."""
         told = [
             f"frames    {self.frames}: a face in {self.faces}, judged {self.judged}",
-            f"decisions {self.grants} granted, {self.denials} denied",
+            (
+                f"decisions {self.grants} granted, {self.weak_grants} only with a second factor, "
+                f"{self.denials} denied"
+            ),
         ]
         if self.nonmated:
             told.append(f"FPIR      {_rate(*self.fpir)} of searches by people not enrolled")
@@ -141,9 +147,11 @@ class Tally:
             "faces": self.faces,
             "judged": self.judged,
             "granted": self.grants,
+            "granted_with_second_factor": self.weak_grants,
             "denied": self.denials,
             "threshold": self.policy.threshold,
-            "margin": self.policy.margin,
+            "lead_nats": self.policy.lead,
+            "false_accept_per_visit": self.policy.false_accept,
             "enrolled": len(self.names),
             "fpir": {"count": self.fpir[0], "of": self.fpir[1], "interval": wilson(*self.fpir)},
             "fnir": {"count": self.fnir[0], "of": self.fnir[1], "interval": wilson(*self.fnir)},

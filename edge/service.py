@@ -8,18 +8,21 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from types import FrameType
 
-from edge.audit import Audit
+from edge.attended import attended, opened_relay
+from edge.audit import Audit, utc_now
 from edge.bundles.bundle import Bundle
 from edge.bundles.installed import open_bundle
 from edge.camera import open_camera
 from edge.config import DoorConfig
 from edge.detect import open_detector
+from edge.doorkeeper import Doorkeeper
 from edge.embed import Embedder, open_embedder
 from edge.errors import DoorError
 from edge.gallery import GalleryStore
 from edge.instance import sole_door
 from edge.pipeline import Door, Step, policy_from, watch
-from edge.relay import open_relay
+from edge.privacy import SnapshotTaker, apply_retention
+from edge.promise import promise
 from edge.vocabulary import Decision, Outcome
 
 _AUDIT_BUSY_S = 0.5
@@ -52,23 +55,32 @@ def open_door(config: DoorConfig) -> Iterator[Door]:
         DoorError: from the first stage that cannot be opened; what was open is closed.
     """
     with ExitStack() as stack:
-        relay = stack.enter_context(closing(open_relay(config.relay)))
-        bundle, embedder = open_encoder(config)
+        relay = stack.enter_context(opened_relay(config))
         # A grant that waits longer for its audit record comes too late to open for.
         audit = stack.enter_context(closing(Audit(config.store.audit, busy_s=_AUDIT_BUSY_S)))
-        gallery = stack.enter_context(closing(GalleryStore(config.store.gallery, bundle.model_id)))
-        detector = open_detector(config.detector, runtime=config.encoder.runtime, eyes=bundle.eyes)
+        apply_retention(config, audit, utc_now())
+        # From here on the exit button works, however long the rest takes to open.
+        keeper = stack.enter_context(attended(config, relay, audit))
+        bundle, embedder = open_encoder(config)
+        gallery = stack.enter_context(
+            closing(
+                GalleryStore(config.store.gallery, bundle.model_id, key=config.store.storage_key)
+            )
+        )
+        detector = open_detector(
+            config.detector, runtime=config.encoder.runtime, eyes=bundle.eyes, frames=True
+        )
         camera = stack.enter_context(closing(open_camera(config.camera)))
         yield Door(
             camera=camera,
             detector=detector,
             embedder=embedder,
             gallery=gallery,
-            audit=audit,
-            relay=relay,
             limits=config.quality,
-            policy=policy_from(config.decision, bundle.operating_point, bundle.model_id),
-            release_s=config.relay.release_s,
+            policy=policy_from(
+                config.decision, bundle.operating_point, bundle.evidence, bundle.model_id
+            ),
+            keeper=keeper,
         )
 
 
@@ -95,7 +107,7 @@ def serve(config: DoorConfig) -> None:
         signal.signal(number, stop)
     try:
         with sole_door(config.store.audit.parent), open_door(config) as door:
-            _run(door)
+            _run(door, SnapshotTaker(config))
     except (DoorError, ImportError, SystemError):
         # Foreign code that is interrupted while it loads reports a failure of its own instead.
         if asked:
@@ -103,24 +115,32 @@ def serve(config: DoorConfig) -> None:
         raise
 
 
-def _run(door: Door) -> None:
-    door.audit.note("start", model_id=door.embedder.model_id)
+def _run(door: Door, take: SnapshotTaker) -> None:
+    door.keeper.note("start", model_id=door.embedder.model_id)
+    said = promise(door.policy, len(door.gallery.load().subject_ids))
+    log.log(logging.INFO if said.alone else logging.WARNING, "%s", said)
+    report = Reporter()
+
+    def on_step(step: Step) -> None:
+        report(step)
+        take(door.keeper.audit.decision_seq, step.decision, step.frame.pixels)
+
     try:
-        watch(door, on_step=Reporter())
+        watch(door, on_step)
     except DoorError as exc:
-        _note_quietly(door.audit, "error", error=type(exc).__name__)
+        _note_quietly(door.keeper, "error", error=type(exc).__name__)
         raise
     finally:
-        _note_quietly(door.audit, "stop")
+        _note_quietly(door.keeper, "stop")
 
 
 _SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT)
 
 
-def _note_quietly(audit: Audit, kind: str, **facts: str) -> None:
+def _note_quietly(keeper: Doorkeeper, kind: str, **facts: str) -> None:
     """Note a service event on the way out, where the first error matters more than this one."""
     try:
-        audit.note(kind, **facts)
+        keeper.note(kind, **facts)
     except DoorError as exc:
         log.error("the audit could not note %r: %s", kind, exc)
 
@@ -155,6 +175,8 @@ def describe(decision: Decision, names: Mapping[str, str]) -> str:
     parts.append(decision.reason.value)
     if decision.score is not None:
         parts.append(f"(score {decision.score:.3f}, threshold {decision.threshold:.3f})")
+    if decision.evidence is not None and decision.evidence_needed is not None:
+        parts.append(f"(evidence {decision.evidence:.1f} of {decision.evidence_needed:.1f} nats)")
     if decision.flaws:
         parts.append("– " + ", ".join(flaw.value for flaw in decision.flaws))
     return " ".join(parts)

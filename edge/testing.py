@@ -74,14 +74,21 @@ class RecordingRelay:
     Args:
         clock: gives the time in seconds; the strike's pulses end by it.
         fails: raise RelayError instead of releasing.
+        timer: False breaks the relay's own timer: only `lock` ends a pulse.
 
     Attributes:
         events: (time_s, "release", "lock" or "close"), in order.
         releases: the durations that were asked for and accepted, in seconds, in order.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic, *, fails: bool = False) -> None:
-        self._clock, self._fails = clock, fails
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        fails: bool = False,
+        timer: bool = True,
+    ) -> None:
+        self._clock, self._fails, self._timer = clock, fails, timer
         self._pulse: Pulse | None = None
         self.events: list[tuple[float, str]] = []
         self.releases: list[float] = []
@@ -90,7 +97,9 @@ class RecordingRelay:
     @property
     def released(self) -> bool:
         """True while a pulse lasts."""
-        return self._pulse is not None and self._clock() < self._pulse.ends_at_s
+        if self._pulse is None:
+            return False
+        return not self._timer or self._clock() < self._pulse.ends_at_s
 
     def release(self, duration_s: float) -> None:
         """Begin a pulse of *duration_s* seconds, or prolong the one that lasts.

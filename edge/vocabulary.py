@@ -223,10 +223,16 @@ class ObservedFace:
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """What one frame showed; ``faces`` largest first, empty if nobody was seen."""
+    """What one frame showed; ``faces`` largest first, empty if nobody was seen.
+
+    ``references`` says among how many the candidates were searched: without it, they are no
+    evidence. ``in_view`` counts the faces that are large enough to be judged, judged or not.
+    """
 
     captured_at_s: float
     faces: tuple[ObservedFace, ...]
+    references: int | None = None
+    in_view: int = 0
 
 
 @unique
@@ -242,15 +248,17 @@ class Outcome(Enum):
 class Reason(Enum):
     """Why; the value is a sentence for the log."""
 
-    MATCH = "enough frames agree on one subject"
-    AGREEING = "matches, waiting for more frames to agree"
+    MATCH = "the evidence for one subject is enough"
+    WEAK_MATCH = "the evidence names one subject, but opens with a second factor only"
+    AGREEING = "one subject leads, waiting for more evidence"
     NO_FACE = "nobody is seen"
-    NO_MATCH = "no subject reaches the threshold"
-    AMBIGUOUS = "two subjects score within the margin"
+    NO_MATCH = "the evidence is not enough for any subject"
+    AMBIGUOUS = "two subjects are too much alike to tell who it is"
+    SEVERAL_FACES = "more than one person is in view; one at a time"
     POOR_QUALITY = "the face cannot be judged yet"
     EMPTY_GALLERY = "nobody is enrolled"
     ALREADY_GRANTED = "this visit was granted already"
-    LEFT = "left before enough frames agreed"
+    LEFT = "left before the evidence was enough"
     STALE_FRAME = "the frame is not newer than the one before"
 
 
@@ -258,8 +266,17 @@ class Reason(Enum):
 class Decision:
     """One judgement with the numbers behind it.
 
-    ``score`` is the top candidate's cosine, or None where nothing was compared; ``frames`` counts
-    the frames that the judgement rests on.
+    ``score`` is the leading subject's best cosine, or None where nothing was compared;
+    ``threshold`` is the model's cosine of one comparison, for people to hold it against; ``frames``
+    counts the frames that the judgement rests on. ``needs_second_factor`` says that the evidence
+    names the subject, but is too weak to open by itself.
+
+    The other numbers, from which `edge.evidence.weigh` comes to the same end again, are in nats and
+    frame by frame: ``scores`` and ``ratios`` are the leading subject's cosines and log-likelihood
+    ratios (the map's lowest where a frame did not name the subject), ``rival_ratios`` those of the
+    second. ``false_accept`` is the rate for a visit that ``evidence_needed`` stands for in a
+    gallery of ``references``, ``false_accept_with_pin`` that for a grant with a second factor;
+    ``test`` counts how often the visit's test began anew.
     """
 
     outcome: Outcome
@@ -271,3 +288,16 @@ class Decision:
     frames: int
     model_id: str
     flaws: tuple[Flaw, ...] = ()
+    needs_second_factor: bool = False
+    evidence: float | None = None
+    evidence_needed: float | None = None
+    lead: float | None = None
+    lead_needed: float = 0.0
+    false_accept: float = 1.0
+    false_accept_with_pin: float = 1.0
+    references: int | None = None
+    test: int = 1
+    correlation: float = 1.0
+    scores: tuple[float, ...] = ()
+    ratios: tuple[float, ...] = ()
+    rival_ratios: tuple[float, ...] = ()

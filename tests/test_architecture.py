@@ -16,6 +16,10 @@ MODULES = [
     for path in EDGE_FILES
     if path.name != "__main__.py"
 ]
+OUTPUTS = {
+    "OutputDevice", "DigitalOutputDevice", "PWMOutputDevice", "LED", "PWMLED", "RGBLED", "Buzzer",
+    "TonalBuzzer", "Motor", "Servo",
+}  # fmt: skip
 BANNED_WORDS = {"confidence", "certainty", "utils", "helper", "manager"}
 
 
@@ -71,10 +75,22 @@ def test_names_use_the_terms_of_the_field(path):
     assert not parts & BANNED_WORDS
 
 
-def test_only_relay_drives_pins():
-    """The strike has one owner."""
-    drivers = {path.name for path in EDGE_FILES if "gpiozero" in " ".join(imported(path))}
-    assert drivers == {"relay.py"}
+def names_in(path: Path) -> set[str]:
+    """Return every name that *path* imports or takes from a module."""
+    nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+    taken = {node.attr for node in nodes if isinstance(node, ast.Attribute)}
+    return taken | {
+        alias.name for node in nodes if isinstance(node, ast.ImportFrom) for alias in node.names
+    }
+
+
+def test_only_relay_drives_the_strike():
+    """The strike has one owner: others have inputs, or an LED and a buzzer of their own pins."""
+    gpiozero = {path.name: names_in(path) for path in EDGE_FILES if "gpiozero" in imported(path)}
+    outputs = {name for name, names in gpiozero.items() if names & OUTPUTS - {"LED", "Buzzer"}}
+    assert outputs == {"relay.py"}
+    signals = {name for name, names in gpiozero.items() if names & {"LED", "Buzzer"}}
+    assert signals <= {"signals.py"}
 
 
 def test_a_room_has_walls():

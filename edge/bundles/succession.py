@@ -13,13 +13,17 @@ from pathlib import Path
 import numpy as np
 
 from edge.errors import GalleryModelMismatchError
-from edge.stores.gallery_layout import LAYOUT, VECTOR_TYPE
+from edge.stores.gallery_layout import NO_TRACES, TRACES_IN_FILE, VECTOR_TYPE, gallery_layout
+from edge.stores.keyfile import KeyFile, key_place
+from edge.stores.naming import folded
+from edge.stores.sealing import CROP, VECTOR
 from edge.stores.store import BUSY_S, Database, Store
+from edge.stores.subjects import Subjects
 from edge.vocabulary import CROP_SIZE_PX, Embedding, PixelArray
 
 _CROP_SHAPE = (CROP_SIZE_PX, CROP_SIZE_PX, 3)
 _UNPREPARED = (
-    "FROM crop WHERE alignment = ? AND crop_id NOT IN "
+    "SELECT crop_id, subject_id, pixels FROM crop WHERE alignment = ? AND crop_id NOT IN "
     "(SELECT crop_id FROM reference WHERE model_id = ? AND crop_id IS NOT NULL)"
 )
 # The models that nobody returns to.
@@ -34,13 +38,16 @@ class Succession(Store):
 
     Args:
         path: an existing gallery.
+        key: the file of its storage key; None: as `edge.gallery.GalleryStore` finds it.
 
     Raises:
         GalleryError: if the file is absent, damaged, locked or unreadable.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._database = Database(path, LAYOUT, create=False, busy_s=BUSY_S)
+    def __init__(self, path: Path, *, key: Path | None = None) -> None:
+        keys = KeyFile(key_place(path, key))
+        self._database = Database(path, gallery_layout(keys), create=False, busy_s=BUSY_S)
+        self._subjects = Subjects(self._database, keys)
 
     def prepare(
         self, model_id: str, alignment: str, embed: Callable[[PixelArray], Embedding]
@@ -59,13 +66,17 @@ class Succession(Store):
             GalleryError: if the store cannot be read or written; it is then as it was.
         """
         with self._database.reading() as rows:
-            crops = rows.execute(f"SELECT crop_id, pixels {_UNPREPARED}", (alignment, model_id))
+            by = self._subjects.storage_key(rows)
             # Outside the writing: embedding takes long, and the door must be able to write.
-            made = [(crop_id, self._vector(embed, pixels, model_id)) for crop_id, pixels in crops]
+            made = []
+            for crop_id, subject_id, sealed in rows.execute(_UNPREPARED, (alignment, model_id)):
+                key = self._subjects.key_of(rows, subject_id, by)
+                vector = self._vector(embed, key.open_row(sealed, CROP), model_id)
+                made.append((crop_id, len(vector), key.seal_row(vector, VECTOR, model_id)))
         with self._database.writing() as rows:
             rows.execute("INSERT OR IGNORE INTO known_model VALUES (?, 0)", (model_id,))
             added = 0
-            for crop_id, vector in made:
+            for crop_id, _, vector in made:
                 # Whoever was forgotten meanwhile has no crop any more, and stays forgotten.
                 added += rows.execute(
                     "INSERT INTO reference (subject_id, vector, enrolled_on, model_id, crop_id) "
@@ -74,7 +85,7 @@ class Succession(Store):
                     (vector, model_id, crop_id),
                 ).rowcount
             if made:
-                size = len(made[0][1]) // VECTOR_TYPE.itemsize
+                size = made[0][1] // VECTOR_TYPE.itemsize
                 rows.execute("UPDATE known_model SET size = ? WHERE model_id = ?", (size, model_id))
                 rows.execute("UPDATE model SET size = ? WHERE model_id = ?", (size, model_id))
         return added
@@ -82,13 +93,14 @@ class Succession(Store):
     def left_out(self, model_id: str, alignment: str) -> tuple[str, ...]:
         """Return the names of those who could have no reference by *model_id*, crops counted."""
         with self._database.reading() as rows:
+            names = self._subjects.names(rows)
             found = rows.execute(
-                "SELECT name FROM subject WHERE subject_id NOT IN "
+                "SELECT subject_id FROM subject WHERE subject_id NOT IN "
                 "(SELECT subject_id FROM reference WHERE model_id = ?) AND subject_id NOT IN "
-                "(SELECT subject_id FROM crop WHERE alignment = ?) ORDER BY folded_name",
+                "(SELECT subject_id FROM crop WHERE alignment = ?)",
                 (model_id, alignment),
             )
-            return tuple(name for (name,) in found)
+            return tuple(sorted((names[each] for (each,) in found), key=folded))
 
     def retain(self, model_ids: Collection[str]) -> int:
         """Erase the references of every model but *model_ids* and the one in use.
@@ -107,18 +119,18 @@ class Succession(Store):
                 erased += found.rowcount
                 rows.execute("DELETE FROM known_model WHERE model_id = ?", (each,))
             if erased:
-                rows.execute("UPDATE model SET traces = 1")
+                rows.execute("UPDATE model SET traces = ?", (TRACES_IN_FILE,))
         if erased:
             self._database.vacuum()
             with self._database.writing() as rows:
-                rows.execute("UPDATE model SET traces = 0")
+                rows.execute("UPDATE model SET traces = ?", (NO_TRACES,))
         return erased
 
     def _vector(
-        self, embed: Callable[[PixelArray], Embedding], pixels: object, model_id: str
+        self, embed: Callable[[PixelArray], Embedding], pixels: bytes | None, model_id: str
     ) -> bytes:
-        if not isinstance(pixels, bytes) or len(pixels) != np.prod(_CROP_SHAPE):
-            raise self._database.damaged("a kept crop has not the length of 112 x 112 pixels")
+        if pixels is None or len(pixels) != np.prod(_CROP_SHAPE):
+            raise self._database.damaged("a kept crop does not open as one of 112 x 112 pixels")
         embedding = embed(np.frombuffer(pixels, np.uint8).reshape(_CROP_SHAPE).copy())
         if embedding.model_id != model_id:
             raise GalleryModelMismatchError(gallery_model=model_id, loaded_model=embedding.model_id)

@@ -169,7 +169,7 @@ def _put_in_force(
     left_out = _left_out(config, bundle)
     embedded_again = 0
     if config.store.gallery.exists():
-        with Succession(config.store.gallery) as gallery:
+        with Succession(config.store.gallery, key=config.store.storage_key) as gallery:
             embedded_again = gallery.prepare(
                 bundle.model_id, ALIGNMENT, lambda crop: embed_crop(embedder, crop)
             )
@@ -191,7 +191,7 @@ def _let_go(config: DoorConfig, bundle: Bundle, selection: Selection) -> None:
         previous = open_trusted(config, path_of(config.store.bundles, selection.previous))
     except BundleError:
         return  # nobody knows its model any more: nothing of its gallery is erased
-    with Succession(config.store.gallery) as gallery:
+    with Succession(config.store.gallery, key=config.store.storage_key) as gallery:
         gallery.retain({bundle.model_id, previous.model_id})
 
 
@@ -200,7 +200,7 @@ def _left_out(config: DoorConfig, bundle: Bundle) -> tuple[str, ...]:
     if not config.store.gallery.exists():
         return ()
     try:
-        with Succession(config.store.gallery) as gallery:
+        with Succession(config.store.gallery, key=config.store.storage_key) as gallery:
             return gallery.left_out(bundle.model_id, ALIGNMENT)
     except GalleryError as exc:
         raise GalleryError(f"{exc}; no bundle was changed") from exc

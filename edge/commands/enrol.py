@@ -13,7 +13,7 @@ from edge.audit import Audit
 from edge.camera import open_camera
 from edge.command import Command
 from edge.commands.options import add_config_option, config_from
-from edge.config import CameraConfig
+from edge.config import CameraConfig, DoorConfig
 from edge.detect import open_detector
 from edge.enrolment import Enroller, Reference, conflict, least_alike
 from edge.errors import ConfigError, EnrolmentError
@@ -36,6 +36,12 @@ def _add_arguments(parser: ArgumentParser) -> None:
         "--camera", action="store_true", help="take the pictures with the door's own camera"
     )
     parser.add_argument(
+        "--consent",
+        metavar="TEXT",
+        default="",
+        help="what the person agreed to, and where that is recorded; kept sealed with the person",
+    )
+    parser.add_argument(
         "--anyway",
         action="store_true",
         help="enrol even if the face matches somebody else who is enrolled (a twin)",
@@ -52,9 +58,12 @@ def _run(arguments: Namespace) -> int:
     detector = open_detector(config.detector, runtime=config.encoder.runtime, eyes=bundle.eyes)
     enroller = Enroller(detector, embedder, config.quality)
     with (
-        closing(GalleryStore(config.store.gallery, bundle.model_id)) as gallery,
+        closing(
+            GalleryStore(config.store.gallery, bundle.model_id, key=config.store.storage_key)
+        ) as gallery,
         closing(Audit(config.store.audit)) as audit,
     ):
+        _require_consent(arguments, config, gallery)
         references = list(
             _from_camera(enroller, config.camera, config.store.audit.parent)
             if arguments.camera
@@ -83,12 +92,39 @@ def _run(arguments: Namespace) -> int:
                 "or pass --anyway if they are two people who look alike"
             )
         # First: nobody is enrolled whom the audit does not know of.
-        audit.note("enrol", references=len(embeddings), known=bool(own))
+        audit.note(
+            "enrol",
+            references=len(embeddings),
+            known=bool(own),
+            consent=bool(arguments.consent.strip()),
+        )
         crops = [each.crop for each in references] if config.store.keep_crops else []
-        subject_id = gallery.enrol(arguments.name, embeddings, crops=crops, alignment=ALIGNMENT)
+        subject_id = gallery.enrol(
+            arguments.name,
+            embeddings,
+            crops=crops,
+            alignment=ALIGNMENT,
+            consent=arguments.consent.strip(),
+        )
         audit.note("enrolled", subject_id=subject_id)
     print(f"{arguments.name} is enrolled with {len(embeddings)} more reference(s)")
     return 0
+
+
+def _require_consent(arguments: Namespace, config: DoorConfig, gallery: GalleryStore) -> None:
+    """Refuse a new person of whose consent nothing is recorded, where the site asks for that.
+
+    Raises:
+        EnrolmentError: with what to do.
+    """
+    if arguments.consent.strip() or not config.privacy.require_consent:
+        return
+    known = [each for each in gallery.people() if folded(each.name) == folded(arguments.name)]
+    if not (known and known[0].consent):
+        raise EnrolmentError(
+            f"this site enrols nobody without a record of consent, and there is none of "
+            f'{arguments.name}; add --consent "signed form of 2026-11-24, with the office"'
+        )
 
 
 def _from_photos(enroller: Enroller, photos: list[Path]) -> Iterator[Reference]:

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import sys
 import time
-from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from argparse import SUPPRESS, ArgumentParser, ArgumentTypeError, Namespace
+from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
-from pathlib import Path
+from typing import Any
 
 from edge.audit import DECISION, Audit, Event
 from edge.command import Command
 from edge.commands.options import add_config_option, config_from
+from edge.config import DoorConfig
 from edge.errors import AuditError, ConfigError, GalleryError
+from edge.explanation import explain
 from edge.gallery import GalleryStore
+from edge.privacy import apply_retention
 from edge.vocabulary import Flaw, Outcome, Reason
 
 _LAST = 50
 _POLL_S = 0.5
+_FOLLOWING = 20  # events after a decision in which its outcome is looked for
+_FACT_COLUMNS = ("outcome", "reason", "subject_id", "score", "threshold", "evidence", "frames")
+_COLUMNS = ("seq", "at_utc", "kind", *_FACT_COLUMNS, "name", "facts", "hash")
 
 
 def _add_arguments(parser: ArgumentParser) -> None:
@@ -33,11 +41,52 @@ def _add_arguments(parser: ArgumentParser) -> None:
         "--last", type=_count, metavar="N", help=f"the last N events (default: {_LAST})"
     )
     parser.add_argument("--follow", action="store_true", help="go on with new events until Ctrl-C")
-    parser.add_argument("--json", action="store_true", help="print one JSON object a line")
-    parser.add_argument(
-        "--verify", action="store_true", help="check the whole chain instead; exit code 4 if broken"
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print one JSON object a line")
+    form.add_argument(
+        "--csv", action="store_true", help="print comma-separated values, with a head"
     )
+    parser.add_argument("--verify", action="store_true", help=SUPPRESS)  # as it was called first
     add_config_option(parser)
+    parser.set_defaults(act=_show)
+    actions = parser.add_subparsers(metavar="{verify,explain,prune}")
+    _add_action(
+        actions,
+        "verify",
+        "Check every link of the chain; exit code 4 names the first that is broken.",
+        _verify,
+        "janus events verify",
+    )
+    explain_one = _add_action(
+        actions,
+        "explain",
+        "Say in words, from the stored numbers, why the door did or did not open.",
+        _explain,
+        "janus events explain 17",
+    )
+    explain_one.add_argument("seq", metavar="EVENT", type=_count, help="the number of the event")
+    _add_action(
+        actions,
+        "prune",
+        "Remove the events that [privacy] audit_days and audit_mb let go of.",
+        _prune,
+        "janus events prune",
+    )
+
+
+def _add_action(
+    actions: Any,  # noqa: ANN401 - argparse does not name its type
+    name: str,
+    summary: str,
+    act: Callable[[Namespace, DoorConfig], int],
+    example: str,
+) -> ArgumentParser:
+    parser: ArgumentParser = actions.add_parser(
+        name, help=summary, description=summary, epilog=f"example: {example}"
+    )
+    add_config_option(parser, again=True)
+    parser.set_defaults(act=act)
+    return parser
 
 
 def _moment(text: str) -> datetime:
@@ -57,57 +106,110 @@ def _count(text: str) -> int:
 
 
 def _run(arguments: Namespace) -> int:
-    config = config_from(arguments)
-    if arguments.verify and (arguments.since or arguments.last or arguments.follow):
-        raise ConfigError("--verify checks the whole log; leave out --since, --last and --follow")
+    chosen = arguments.since or arguments.last or arguments.follow
+    if (arguments.verify or arguments.act is not _show) and chosen:
+        raise ConfigError("--since, --last and --follow choose what is shown; leave them out here")
+    act = _verify if arguments.verify else arguments.act
+    code: int = act(arguments, config_from(arguments))
+    return code
+
+
+def _show(arguments: Namespace, config: DoorConfig) -> int:
+    written = csv.writer(sys.stdout) if arguments.csv else None
     with Audit(config.store.audit, create=False) as audit:
-        if arguments.verify:
-            return _verify(audit, config.store.audit)
-        names = _names(config.store.gallery)
         limit = None if arguments.since else arguments.last or _LAST
+        if written is not None:
+            written.writerow(_COLUMNS)
         events = audit.events(since_utc=arguments.since, limit=limit)
-        _print_all(events, names, as_json=arguments.json)
+        _print_all(events, _names(config), arguments, written)
         while arguments.follow:
             seq = events[-1].seq if events else 0
             time.sleep(_POLL_S)
             if new := audit.events(since_utc=arguments.since, after_seq=seq):
                 events = new
-                _print_all(events, _names(config.store.gallery), as_json=arguments.json)
+                _print_all(events, _names(config), arguments, written)
     return 0
 
 
-def _verify(audit: Audit, path: Path) -> int:
+def _verify(_: Namespace, config: DoorConfig) -> int:
     """Check the chain and print its end.
 
     Raises:
         AuditError: with the first broken link.
     """
-    if (broken := audit.verify()) is not None:
-        raise AuditError(f"the chain of {path} breaks: {broken}; keep the file as evidence")
-    last = audit.events(limit=1)
+    path = config.store.audit
+    with Audit(path, create=False) as audit:
+        if (broken := audit.verify()) is not None:
+            raise AuditError(f"the chain of {path} breaks: {broken}; keep the file as evidence")
+        last = audit.events(limit=1)
+        first = audit.first_seq()
     if not last:
         print("the audit is empty")
-    else:
-        print(
-            f"{last[0].seq} events, every link holds; the last hash is {last[0].hash}\n"
-            "note it elsewhere: only against it does a cut-off end show"
-        )
+        return 0
+    print(
+        f"{last[0].seq - first + 1} events, every link holds; the last hash is {last[0].hash}\n"
+        "note it elsewhere: only against it does a cut-off end show"
+    )
+    if first > 1:
+        print(f"the {first - 1} events before were removed, as retention asks")
     return 0
 
 
-def _names(path: Path) -> dict[str, str] | None:
+def _explain(arguments: Namespace, config: DoorConfig) -> int:
+    with Audit(config.store.audit, create=False) as audit:
+        event, *following = audit.event_and_next(arguments.seq, _FOLLOWING)
+    names = _names(config)
+    for line in explain(event, following, lambda subject_id: _who(subject_id, names)):
+        print(line)
+    return 0
+
+
+def _prune(_: Namespace, config: DoorConfig) -> int:
+    with Audit(config.store.audit, create=False) as audit:
+        removed = apply_retention(config, audit, datetime.now(UTC))
+    print(f"{removed} event(s) removed; the chain holds without them")
+    return 0
+
+
+def _names(config: DoorConfig) -> dict[str, str] | None:
     """Return who is enrolled, or None, aloud, if the gallery cannot say."""
     try:
-        with GalleryStore(path, model_id=None) as gallery:
+        with GalleryStore(config.store.gallery, None, key=config.store.storage_key) as gallery:
             return gallery.names()
     except GalleryError as exc:
         print(f"subjects appear by id, because {exc}", file=sys.stderr)
         return None
 
 
-def _print_all(events: tuple[Event, ...], names: dict[str, str] | None, *, as_json: bool) -> None:
+def _print_all(
+    events: tuple[Event, ...],
+    names: dict[str, str] | None,
+    arguments: Namespace,
+    written: Any,  # noqa: ANN401 - csv does not name its writer's type
+) -> None:
     for event in events:
-        print(_json(event, names) if as_json else _line(event, names), flush=True)
+        if written is not None:
+            written.writerow(_row(event, names))
+        else:
+            print(_json(event, names) if arguments.json else _line(event, names))
+    sys.stdout.flush()
+
+
+def _row(event: Event, names: dict[str, str] | None) -> list[object]:
+    """Return an event as `_COLUMNS` has it; a name that a spreadsheet would run is disarmed."""
+    facts = event.facts
+    name = (names or {}).get(str(facts.get("subject_id")), "")
+    if name.startswith(("=", "+", "-", "@")):
+        name = "'" + name
+    return [
+        event.seq,
+        event.at_utc,
+        event.kind,
+        *(facts.get(column, "") for column in _FACT_COLUMNS),
+        name,
+        json.dumps(dict(facts), ensure_ascii=False, sort_keys=True),
+        event.hash,
+    ]
 
 
 def _json(event: Event, names: dict[str, str] | None) -> str:
@@ -161,7 +263,7 @@ def _notice(event: Event, names: dict[str, str] | None) -> str:
 COMMANDS = (
     Command(
         name="events",
-        summary="Show what the door did and why, or verify that log.",
+        summary="Show what the door did, explain why, or verify that log.",
         example="janus events --since 2026-11-22",
         add_arguments=_add_arguments,
         run=_run,

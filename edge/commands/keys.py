@@ -1,4 +1,4 @@
-"""`janus keys`: pairs of keys that sign bundles."""
+"""`janus keys`: pairs of keys that sign bundles, and the key that seals what is stored."""
 
 from __future__ import annotations
 
@@ -13,10 +13,13 @@ from edge.bundles.signing import (
     read_public_key,
 )
 from edge.command import Command
+from edge.commands.privacy import add_key_actions
 
 
 def _add_arguments(parser: ArgumentParser) -> None:
-    actions = parser.add_subparsers(dest="action", required=True, metavar="{new,show}")
+    actions = parser.add_subparsers(
+        dest="action", required=True, metavar="{new,show,storage,rotate}"
+    )
     summary = "Make a pair of keys; the private one stays with those who sign."
     new = actions.add_parser(
         "new", help=summary, description=summary, epilog="example: janus keys new keys/"
@@ -32,6 +35,7 @@ def _add_arguments(parser: ArgumentParser) -> None:
     )
     show.add_argument("key", metavar="FILE", type=Path, help="a public key")
     show.set_defaults(act=_show)
+    add_key_actions(actions)
 
 
 def _run(arguments: Namespace) -> int:
@@ -55,7 +59,7 @@ def _show(arguments: Namespace) -> None:
 COMMANDS = (
     Command(
         name="keys",
-        summary="Make the keys that sign bundles, or print a key's fingerprint.",
+        summary="Make the keys that sign bundles, or the one that seals what is stored.",
         example="janus keys new keys/",
         add_arguments=_add_arguments,
         run=_run,

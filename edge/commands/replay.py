@@ -28,6 +28,7 @@ from edge.config import (
     read_config,
 )
 from edge.detect import open_detector
+from edge.doorkeeper import Doorkeeper, timing_of
 from edge.enrolment import Enroller
 from edge.errors import ConfigError, EnrolmentError
 from edge.gallery import GalleryStore
@@ -76,18 +77,24 @@ def _run(arguments: Namespace) -> int:
         stack.enter_context(closing(recording))
         scratch = Path(stack.enter_context(TemporaryDirectory(prefix="janus-replay-")))
         place = scratch / "gallery.sqlite" if arguments.enrol else config.store.gallery
+        key = None if arguments.enrol else config.store.storage_key
+        keeper = Doorkeeper(
+            RecordingRelay(),
+            stack.enter_context(closing(Audit(scratch / "audit.sqlite"))),
+            timing_of(config),
+        )
         door = Door(
             camera=recording,
             detector=open_detector(
                 config.detector, runtime=config.encoder.runtime, eyes=bundle.eyes
             ),
             embedder=embedder,
-            gallery=stack.enter_context(closing(GalleryStore(place, bundle.model_id))),
-            audit=stack.enter_context(closing(Audit(scratch / "audit.sqlite"))),
-            relay=RecordingRelay(),
+            gallery=stack.enter_context(closing(GalleryStore(place, bundle.model_id, key=key))),
             limits=config.quality,
-            policy=policy_from(config.decision, bundle.operating_point, bundle.model_id),
-            release_s=config.relay.release_s,
+            policy=policy_from(
+                config.decision, bundle.operating_point, bundle.evidence, bundle.model_id
+            ),
+            keeper=keeper,
         )
         if arguments.enrol:
             _enrol(recording, arguments.enrol, door)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from argparse import Namespace
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 from edge.audit import Audit
@@ -15,19 +15,31 @@ from edge.command import Command
 from edge.commands.options import add_config_option, config_from
 from edge.config import DoorConfig, find_config
 from edge.detect import open_detector
+from edge.door_events import Happening
 from edge.errors import (
     CameraError,
+    ConfigError,
     DoorError,
     DoorIsRunningError,
     GalleryError,
     HardwareError,
 )
 from edge.gallery import GalleryStore
+from edge.inputs import Inputs
 from edge.instance import sole_door
+from edge.pipeline import policy_from
+from edge.promise import promise
 from edge.relay import open_relay
 from edge.service import open_encoder, serve
+from edge.signals import open_signals
 
 _LEAST_FREE_MB = 100
+_SAID = {
+    Happening.OPENED: "the contact says open",
+    Happening.CLOSED: "the contact says closed",
+    Happening.TAMPERED: "the case says open",
+    Happening.TAMPER_OVER: "the case says closed",
+}
 
 
 def _run(arguments: Namespace) -> int:
@@ -71,6 +83,7 @@ def _examinations(config: DoorConfig) -> Iterator[tuple[str, Callable[[], str]]]
     yield "camera", lambda: _check_camera(config)
     yield "relay", lambda: _check_relay(config)
     yield "gallery", lambda: _check_gallery(config)
+    yield "decision", lambda: _check_decision(config)
     yield "audit", lambda: _check_audit(config)
     yield "disk", lambda: _check_disk(config.store.audit.parent)
 
@@ -99,15 +112,35 @@ def _check_camera(config: DoorConfig) -> str:
 
 
 def _check_relay(config: DoorConfig) -> str:
-    with closing(open_relay(config.relay)):
-        return f"GPIO {config.relay.pin} by {config.relay.pin_factory}, locked"
+    with ExitStack() as stack:
+        relay = stack.enter_context(closing(open_relay(config.relay)))
+        stack.enter_context(closing(open_signals(relay.driver, config.signals)))
+        inputs = Inputs(relay.driver, config.inputs, tell=lambda _: None, pressed=lambda: None)
+        stack.enter_context(closing(inputs))
+        said = [_SAID[each.what] for each in inputs.at_start()]
+        parts = [f"GPIO {config.relay.pin} by {config.relay.pin_factory}, locked", *said]
+        return "; ".join(parts)
 
 
 def _check_gallery(config: DoorConfig) -> str:
     bundle = open_bundle(config)
-    with closing(GalleryStore(config.store.gallery, bundle.model_id)) as gallery:
+    key = config.store.storage_key
+    with closing(GalleryStore(config.store.gallery, bundle.model_id, key=key)) as gallery:
         people = gallery.people()
         return f"{len(people)} people, {sum(each.references for each in people)} references"
+
+
+def _check_decision(config: DoorConfig) -> str:
+    """Say what error rate the door can keep to; refuse a door that would let in nobody."""
+    bundle = open_bundle(config)
+    policy = policy_from(config.decision, bundle.operating_point, bundle.evidence, bundle.model_id)
+    key = config.store.storage_key
+    with closing(GalleryStore(config.store.gallery, bundle.model_id, key=key)) as gallery:
+        said = promise(policy, len(gallery.load().subject_ids))
+    keypad = config.access.keypad != "none"
+    if not said.possible(keypad=keypad):
+        raise ConfigError(f"{said}" if keypad else f"{said}; this door has no keypad for PINs")
+    return str(said)
 
 
 def _check_audit(config: DoorConfig) -> str:

@@ -27,6 +27,8 @@ class Moment:
         reason: why.
         granted: whom the door let in with this very frame, or None.
         released: whether the relay is released now.
+        evidence: what the frames of the visitor come to, in nats, or None.
+        evidence_needed: what opens.
     """
 
     at_s: float
@@ -42,6 +44,8 @@ class Moment:
     reason: Reason
     granted: str | None
     released: bool
+    evidence: float | None = None
+    evidence_needed: float | None = None
 
     @property
     def title(self) -> str:
@@ -53,6 +57,8 @@ class Moment:
         parts = [f"{self.at_s:7.2f} s  {self.title:16} {self.reason.value}"]
         if self.score is not None:
             parts.append(f"(score {self.score:.3f}, threshold {self.threshold:.3f})")
+        if self.evidence is not None and self.evidence_needed is not None:
+            parts.append(f"(evidence {self.evidence:.1f} of {self.evidence_needed:.1f} nats)")
         if self.hint:
             parts.append(f"({self.hint})")
         parts.append("· relay released" if self.released else "· relay locked")
@@ -81,7 +87,8 @@ def moment_of(
     face = step.observation.faces[0] if step.observation.faces else None
     best = face.candidates[0] if face and face.candidates else None
     decision = step.decision
-    granted = decision.subject_id if decision.outcome is Outcome.GRANT else None
+    opens = decision.outcome is Outcome.GRANT and not decision.needs_second_factor
+    granted = decision.subject_id if opens else None
     return Moment(
         at_s=at_s,
         film_s=film_s,
@@ -96,4 +103,6 @@ def moment_of(
         reason=decision.reason,
         granted=names.get(granted, granted) if granted else None,
         released=released,
+        evidence=decision.evidence,
+        evidence_needed=decision.evidence_needed,
     )

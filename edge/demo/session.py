@@ -14,21 +14,25 @@ import cv2
 from edge.audit import Audit
 from edge.bundles.bundle import Bundle
 from edge.camera import Camera
-from edge.config import SHIPPED_BUNDLE, DoorConfig, EncoderConfig
+from edge.config import SHIPPED_BUNDLE, DecisionConfig, DoorConfig, EncoderConfig
 from edge.demo.film import Film
 from edge.demo.record import Recorder
 from edge.demo.report import Report
 from edge.detect import Detector, open_detector
+from edge.doorkeeper import Doorkeeper, timing_of
 from edge.embed import Embedder
 from edge.enrolment import Enroller
 from edge.errors import CameraError, ConfigError
 from edge.gallery import GalleryStore
 from edge.pipeline import Door, Step, policy_from, watch
+from edge.promise import promise
 from edge.service import open_encoder
 from edge.testing import RecordingRelay
 from edge.vocabulary import Embedding, Frame
 
 FILM_FILE, REPORT_FILE = "demo.webm", "report.html"
+# A demonstration has no keypad, and shows what a face alone can do. The report states this rate.
+FALSE_ACCEPT_PER_VISIT = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +57,10 @@ def open_stages() -> Stages:
         BundleError: if the bundle is not to be trusted or does not fit.
     """
     # Whatever this machine's door has installed: a demonstration touches none of it.
-    config = DoorConfig(encoder=EncoderConfig(bundle=SHIPPED_BUNDLE))
+    config = DoorConfig(
+        encoder=EncoderConfig(bundle=SHIPPED_BUNDLE),
+        decision=DecisionConfig(false_accept_per_visit=FALSE_ACCEPT_PER_VISIT),
+    )
     bundle, embedder = open_encoder(config)
     detector = open_detector(config.detector, runtime=config.encoder.runtime, eyes=bundle.eyes)
     return Stages(config, bundle, embedder, detector)
@@ -150,16 +157,17 @@ def open_session(
         clock = stack.enter_context(closing(FrameClock(camera)))
         relay = stack.enter_context(closing(RecordingRelay(clock)))
         film = stack.enter_context(closing(Film(out / FILM_FILE)))
+        keeper = Doorkeeper(relay, audit, timing_of(config), clock=clock)
         door = Door(
             camera=clock,
             detector=stages.detector,
             embedder=stages.embedder,
             gallery=gallery,
-            audit=audit,
-            relay=relay,
             limits=config.quality,
-            policy=policy_from(config.decision, bundle.operating_point, stages.embedder.model_id),
-            release_s=config.relay.release_s,
+            policy=policy_from(
+                config.decision, bundle.operating_point, bundle.evidence, stages.embedder.model_id
+            ),
+            keeper=keeper,
         )
         recorder = Recorder(film, relay, names=gallery.names(), visit_of=visit_of)
         yield Session(door, relay, recorder)
@@ -169,12 +177,15 @@ def facts(stages: Stages, session: Session) -> dict[str, str]:
     """Return the report's small print."""
     point = stages.bundle.operating_point
     moments = session.recorder.moments
-    broken = session.door.audit.verify()
+    broken = session.door.keeper.audit.verify()
     return {
         "model": f"{stages.bundle.name}, id {stages.embedder.model_id[:12]}",
         "threshold": (
             f"{point.threshold:.3f}: FMR {point.fmr:.2g}, FNMR {point.fnmr:.2g} on "
             f"{point.data_id} ({point.comparisons:,} non-mated, {point.mated:,} mated comparisons)"
+        ),
+        "decision": str(
+            promise(session.door.policy, len(session.door.gallery.load().subject_ids))
         ),
         "frames": (
             f"{len(moments)}: a face in {sum(each.found for each in moments)}, "

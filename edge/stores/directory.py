@@ -27,7 +27,7 @@ def write_directory(directory: Path, files: Mapping[str, bytes]) -> None:
         ) as scratch:
             _write_files(Path(scratch) / "new", files)
             _swap_in(Path(scratch) / "new", directory, Path(scratch) / "old")
-        _sync_directory(directory.parent)
+        sync_directory(directory.parent)
     except OSError as exc:
         raise _unwritable(directory, exc) from exc
 
@@ -43,9 +43,25 @@ def write_file(path: Path, content: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         _write(partial, content)
         partial.replace(path)
-        _sync_directory(path.parent)
+        sync_directory(path.parent)
     except OSError as exc:
         raise _unwritable(path, exc) from exc
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Write a new file that only its owner reads (with root: that of its directory), and sync it.
+
+    Raises:
+        OSError: if it cannot be written, or is there already.
+    """
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        if os.geteuid() == 0:
+            owner = path.parent.stat()
+            os.fchown(descriptor, owner.st_uid, owner.st_gid)
+        file.write(content)
+        file.flush()
+        os.fsync(descriptor)
 
 
 def _unwritable(path: Path, exc: OSError) -> BundleError:
@@ -68,7 +84,7 @@ def _write_files(directory: Path, files: Mapping[str, bytes]) -> None:
     directory.mkdir(mode=0o755)
     for name, content in files.items():
         _write(directory / name, content)
-    _sync_directory(directory)
+    sync_directory(directory)
 
 
 def _swap_in(new: Path, target: Path, old: Path) -> None:
@@ -82,7 +98,7 @@ def _swap_in(new: Path, target: Path, old: Path) -> None:
             old.rename(target)
 
 
-def _sync_directory(directory: Path) -> None:
+def sync_directory(directory: Path) -> None:
     """Make renames in *directory* survive a power cut."""
     opened = os.open(directory, os.O_RDONLY)
     try:

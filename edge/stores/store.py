@@ -7,16 +7,16 @@ exceptions become the caller's branch of the error tree, with what to do next.
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 from edge.errors import GalleryError
+from edge.stores.database_file import identity, is_cut, make_file
 
 # Longer than any transaction of ours on a slow SD card, shorter than a visitor's patience.
 BUSY_S = 5.0
@@ -35,6 +35,9 @@ _LOCKED = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL}
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
+Step = Callable[[sqlite3.Connection], None]
+
+
 @dataclass(frozen=True, slots=True)
 class Layout:
     """What one kind of store looks like.
@@ -42,7 +45,8 @@ class Layout:
     Args:
         noun: what messages call it.
         application_id: the number in the file's header that tells our stores apart.
-        migrations: statements that lead from schema version i to i + 1; only ever appended to.
+        migrations: statements, or functions of the connection, that lead from schema version i to
+            i + 1; only ever appended to.
         error: what its failures are raised as.
         if_absent: what to do when there is none yet.
         if_damaged: what to do when the file cannot be trusted.
@@ -50,7 +54,7 @@ class Layout:
 
     noun: str
     application_id: int
-    migrations: tuple[tuple[str, ...], ...]
+    migrations: tuple[tuple[str | Step, ...], ...]
     error: type[GalleryError]
     if_absent: str
     if_damaged: str
@@ -74,15 +78,18 @@ class Database:
         self.path, self._layout, self._busy_s = path, layout, busy_s
         with self._reporting():
             if create:
-                _make_file(path)
+                make_file(path)
             elif not path.exists():
                 raise self.absent()
-            self._identity = _identity(path)
+            if is_cut(path):
+                raise self.damaged("its end is missing")
+            self._identity = identity(path)
             self._connection = sqlite3.connect(
                 f"{path.absolute().as_uri()}?mode=rw",
                 uri=True,
                 timeout=busy_s,
                 isolation_level=None,  # transactions are begun here, by name
+                check_same_thread=False,  # the door's threads take turns, edge/doorkeeper.py
             )
             try:
                 self._prepare(create=create)
@@ -110,9 +117,31 @@ class Database:
         with self._reporting():
             self._require_same_file()
             self._connection.execute("VACUUM")
+        self.empty_log()
+
+    @contextmanager
+    def attached(self, path: Path, name: str) -> Iterator[None]:
+        """Let statements write a new file at *path* too, as the schema *name*; it is not synced."""
+        with self._reporting():
+            place = f"{path.absolute().as_uri()}?mode=rwc"
+            self._connection.execute(f"ATTACH ? AS {name}", (place,))
+            try:
+                self._connection.execute(f"PRAGMA {name}.synchronous = OFF")
+                yield
+            finally:
+                self._connection.execute(f"DETACH {name}")
+
+    def empty_log(self) -> None:
+        """Bring every commit into the file itself, and cut the write-ahead log to nothing."""
+        with self._reporting():
+            self._require_same_file()
             (busy, _, _) = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         if busy:
             raise self._layout.error(f"{self._where}: {self._held}")
+
+    def failed(self, why: object) -> GalleryError:
+        """Return the error that says *why* this store cannot be used."""
+        return self._layout.error(f"{self._where}: {why}")
 
     def damaged(self, what: str) -> GalleryError:
         """Return the error that says *what* is wrong in this file and what to do about it."""
@@ -193,7 +222,10 @@ class Database:
             # Another program may have done it while this one waited for the lock.
             for statements in self._layout.migrations[self._version() :]:
                 for statement in statements:
-                    self._connection.execute(statement)
+                    if callable(statement):
+                        statement(self._connection)
+                    else:
+                        self._connection.execute(statement)
             self._connection.execute(f"PRAGMA application_id = {self._layout.application_id}")
             self._connection.execute(f"PRAGMA user_version = {len(self._layout.migrations)}")
 
@@ -213,7 +245,7 @@ class Database:
 
     def _require_same_file(self) -> None:
         """Refuse to go on with a file that was moved away: nobody would see what it holds."""
-        if _identity(self.path) != self._identity:
+        if identity(self.path) != self._identity:
             raise self._layout.error(
                 f"{self._where} was replaced while it was open; start this program again"
             )
@@ -276,26 +308,3 @@ class Store:
     def __exit__(self, *_: object) -> None:
         """Close the file."""
         self.close()
-
-
-def _identity(path: Path) -> tuple[int, int]:
-    status = path.stat()
-    return status.st_dev, status.st_ino
-
-
-def _make_file(path: Path) -> None:
-    """Make an empty file for the owner only; it belongs to whoever owns its directory.
-
-    Root enrols people (`sudo janus enrol`) and the service's own user must still read them.
-    """
-    if path.exists():
-        return
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with suppress(FileExistsError):  # another program was faster
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-        try:
-            if os.geteuid() == 0:
-                owner = path.parent.stat()
-                os.fchown(descriptor, owner.st_uid, owner.st_gid)
-        finally:
-            os.close(descriptor)

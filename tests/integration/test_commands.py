@@ -52,7 +52,8 @@ def test_check_prints_a_line_for_each_part(site):
     assert done.returncode == 0, done.stdout + done.stderr
     parts = [line.split()[1] for line in done.stdout.splitlines()]
     assert parts == [
-        "configuration", "model", "detector", "camera", "relay", "gallery", "audit", "disk",
+        "configuration", "model", "detector", "camera", "relay", "gallery", "decision", "audit",
+        "disk",
     ]  # fmt: skip
 
 
@@ -273,4 +274,5 @@ def test_crops_are_kept_only_where_the_site_says_so(site, tmp_path, keep):
     assert done.returncode == 0, done.stderr
     with closing(sqlite3.connect(tmp_path / "gallery.sqlite")) as rows:
         found = rows.execute("SELECT length(pixels), alignment FROM crop").fetchall()
-    assert found == ([(112 * 112 * 3, ALIGNMENT)] if keep else [])
+    sealed = 12 + 112 * 112 * 3 + 16  # nonce, pixels, tag
+    assert found == ([(sealed, ALIGNMENT)] if keep else [])

@@ -7,14 +7,15 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 import pytest
+from policies import EVIDENCE
 
 from edge.cli import main
-from edge.config import SHIPPED_BUNDLE, DoorConfig
+from edge.config import SHIPPED_BUNDLE, DecisionConfig, DoorConfig
 from edge.demo import walk
 from edge.demo.portraits import garage_photo
-from edge.demo.session import Stages, open_stages
+from edge.demo.session import FALSE_ACCEPT_PER_VISIT, Stages, open_stages
 from edge.demo.visitor import VISIT_S, Visit, VisitorCamera
-from edge.detect import open_detector
+from edge.haar import HaarDetector
 from edge.testing import StubEmbedder
 from edge.vocabulary import OperatingPoint
 
@@ -50,11 +51,12 @@ def test_the_demo_fails_when_the_encoder_takes_everybody_for_the_astronaut(
     tmp_path, monkeypatch, capsys
 ):
     """An encoder that has collapsed must not pass: the exit code is not decoration."""
-    config = DoorConfig()
     point = OperatingPoint(0.5, 0.01, 0.02, 1000, 100, "made up")
-    bundle = SimpleNamespace(name="collapsed", operating_point=point)
+    bundle = SimpleNamespace(name="collapsed", operating_point=point, evidence=EVIDENCE)
     embedder = StubEmbedder([np.array([1.0, 0.0])])
-    stages = Stages(config, bundle, embedder, open_detector(config.detector))
+    config = DoorConfig(decision=DecisionConfig(false_accept_per_visit=FALSE_ACCEPT_PER_VISIT))
+    detector = HaarDetector(60)
+    stages = Stages(config, bundle, embedder, detector)
     monkeypatch.setattr(walk, "plan", lambda: (Visit("eve", walk.stranger(26), 0.0),))
     assert walk.run(stages, tmp_path) == 1
     assert "eve was let in as astronaut" in capsys.readouterr().out

@@ -7,10 +7,12 @@ from contextlib import closing
 
 import numpy as np
 import pytest
+from policies import policy
 
 from edge.audit import Audit
 from edge.config import QualityConfig
-from edge.decide import Policy
+from edge.door import Timing
+from edge.doorkeeper import Doorkeeper
 from edge.errors import AuditError, BundleError, CameraError, DoorError, GalleryError, RelayError
 from edge.gallery import GalleryStore
 from edge.pipeline import Door, watch
@@ -25,16 +27,7 @@ FACE = Detection(Box(30, 30, 130, 130), LANDMARKS, 1.0)
 PICTURES = [
     np.random.default_rng(i).integers(40, 220, (160, 160, 3)).astype(np.uint8) for i in range(8)
 ]
-POLICY = Policy(
-    threshold=0.5,
-    margin=0.05,
-    agree_frames=3,
-    window_s=2.0,
-    deny_frames=6,
-    visit_gap_s=1.5,
-    repeat_s=30.0,
-    model_id=MODEL,
-)
+POLICY = policy(model_id=MODEL)
 
 
 @pytest.fixture
@@ -46,18 +39,17 @@ def door(tmp_path):
     ):
         gallery.enrol("Ada", [Embedding(ADA.copy(), MODEL)])
 
-        def build(**parts):
+        def build(relay=None, audit=audit, **parts):
+            timing = Timing(release_s=3.0, cap_s=10.0)
             return Door(
                 **{
                     "camera": ReplayCamera(PICTURES),
                     "detector": StubDetector([FACE]),
                     "embedder": StubEmbedder([ADA]),
                     "gallery": gallery,
-                    "audit": audit,
-                    "relay": RecordingRelay(),
                     "limits": QualityConfig(),
                     "policy": POLICY,
-                    "release_s": 3.0,
+                    "keeper": Doorkeeper(relay or RecordingRelay(), audit, timing),
                 }
                 | parts
             )
@@ -66,20 +58,20 @@ def door(tmp_path):
 
 
 def events(door):
-    return [event for _, event in door.relay.events]
+    return [event for _, event in door.keeper.relay.events]
 
 
 def test_a_door_with_nothing_wrong_opens_once_and_ends_locked(door):
     whole = door()
     watch(whole)
-    assert whole.relay.releases == [3.0]
+    assert whole.keeper.relay.releases == [3.0]
     assert events(whole) == ["release", "lock"]
 
 
 def test_a_stranger_does_not_open_it(door):
     shut = door(embedder=StubEmbedder([EVE]))
     watch(shut)
-    assert (shut.relay.releases, events(shut)) == ([], ["lock"])
+    assert (shut.keeper.relay.releases, events(shut)) == ([], ["lock"])
 
 
 class Failing:
@@ -104,7 +96,7 @@ FAULTS = {
     "embedder": lambda door: {"embedder": StubEmbedder([ADA], fails_with=BundleError("broken"))},
     "gallery": lambda door: {"gallery": Failing(door.gallery, "changed", GalleryError("gone"))},
     "gallery at start": lambda door: {"gallery": Failing(door.gallery, "load", GalleryError("x"))},
-    "audit": lambda door: {"audit": Failing(door.audit, "record", AuditError("disk full"))},
+    "audit": lambda door: {"audit": Failing(door.keeper.audit, "record", AuditError("disk full"))},
     "relay": lambda door: {"relay": RecordingRelay(fails=True)},
     "defect": lambda door: {"detector": StubDetector([], fails_with=ZeroDivisionError("defect"))},
     "memory": lambda door: {"embedder": StubEmbedder([ADA], fails_with=MemoryError())},
@@ -118,8 +110,8 @@ def test_whatever_raises_nothing_is_released_and_the_relay_ends_locked(door, fau
     broken = door(**FAULTS[fault](door()))
     with pytest.raises((DoorError, ZeroDivisionError, MemoryError, KeyboardInterrupt, SystemExit)):
         watch(broken)
-    assert broken.relay.releases == []
-    assert not broken.relay.released
+    assert broken.keeper.relay.releases == []
+    assert not broken.keeper.relay.released
     assert events(broken)[-1] == "lock"
 
 
@@ -132,7 +124,7 @@ def test_observer_that_fails_after_a_grant_locks_the_strike_early(door):
     with pytest.raises(BrokenPipeError):
         watch(broken, on_step=observe)
     assert events(broken) == ["release", "lock"]
-    assert not broken.relay.released
+    assert not broken.keeper.relay.released
 
 
 def test_grant_is_in_the_audit_before_the_strike_is_released(door):
@@ -141,11 +133,11 @@ def test_grant_is_in_the_audit_before_the_strike_is_released(door):
 
     class Noting(RecordingRelay):
         def release(self, duration_s):
-            order.append([each.facts["outcome"] for each in whole.audit.events()])
+            order.append([each.kind for each in whole.keeper.audit.events()])
             super().release(duration_s)
 
-    watch(door(audit=whole.audit, relay=Noting()))
-    assert order == [["grant"]]
+    watch(door(audit=whole.keeper.audit, relay=Noting()))
+    assert order == [["decision", "release"]]
 
 
 def test_a_camera_that_hangs_opens_nothing_and_ends_when_it_is_closed(door):
@@ -154,7 +146,7 @@ def test_a_camera_that_hangs_opens_nothing_and_ends_when_it_is_closed(door):
     seen = []
 
     def rescue():
-        seen.append((list(stalled.relay.releases), stalled.relay.released))
+        seen.append((list(stalled.keeper.relay.releases), stalled.keeper.relay.released))
         camera.close()
 
     timer = threading.Timer(0.5, rescue)
@@ -176,10 +168,21 @@ def test_forgetting_a_person_while_the_door_runs_takes_effect_at_the_next_frame(
                 other.forget("Ada")
 
     watch(running, on_step=observe)
-    assert running.relay.releases == []
+    assert running.keeper.relay.releases == []
     assert decisions[-1].score is None
 
 
 @pytest.mark.parametrize("kind", [CameraError, RelayError])
 def test_hardware_errors_share_the_code_that_makes_the_service_restart(kind):
     assert kind.exit_code == 5
+
+
+def test_evidence_that_asks_for_a_second_factor_opens_nothing_where_there_is_none(door):
+    """Without a gate nobody asks for the PIN: the face alone must not do."""
+    weak = policy(model_id=MODEL, correlation=1.0, false_accept_with_pin=0.05)
+    shut, decisions = door(policy=weak), []
+    watch(shut, on_step=lambda step: decisions.append(step.decision))
+    assert [each.needs_second_factor for each in decisions].count(True) == 1
+    assert (shut.keeper.relay.releases, events(shut)) == ([], ["lock"])
+    kinds = [each.kind for each in shut.keeper.audit.events()]
+    assert kinds == ["decision", "not admitted"]

@@ -1,14 +1,8 @@
-"""What the stores promised survives kill -9, full disks, read-only disks and rivals.
-
-`kill -9` shows that no commit is half and none that was acknowledged is undone; that it is on the
-medium when the power goes is SQLite's `synchronous=FULL`, which the unit tests assert.
-"""
+"""What the stores promised survives full disks, read-only disks and rivals (kill -9: test_kill)."""
 
 from __future__ import annotations
 
 import os
-import random
-import signal
 import sqlite3
 import subprocess
 import sys
@@ -22,47 +16,11 @@ import pytest
 from edge.audit import Audit
 from edge.errors import AuditError, GalleryError
 from edge.gallery import GalleryStore
+from edge.stores.traces import database_files, find_traces
 from edge.vocabulary import Embedding
 
 ROOT = Path(__file__).parents[2]
 MODEL = "a" * 64
-KILLS = 25
-
-# Enrols, forgets and notes for ever, and says after each call that it came back.
-BUSY_CHILD = """
-import sys
-from pathlib import Path
-import numpy as np
-from edge.audit import Audit
-from edge.gallery import GalleryStore
-from edge.vocabulary import Embedding
-
-state, life = Path(sys.argv[1]), sys.argv[2]
-random = np.random.default_rng(int(life))
-
-def embedding():
-    vector = random.standard_normal(128).astype(np.float32)
-    return Embedding(vector / np.linalg.norm(vector), "a" * 64)
-
-def say(*words):
-    print(*words, flush=True)
-
-with (
-    GalleryStore(state / "gallery.sqlite", "a" * 64) as store,
-    Audit(state / "audit.sqlite") as audit,
-):
-    say("opened", life)
-    for number in range(1_000_000):
-        name = f"person-{life}-{number}."
-        store.enrol(name, [embedding(), embedding()])
-        say("enrolled", name)
-        audit.note("enrol", life=int(life), number=number)
-        say("noted", number)
-        if number % 2:
-            say("forgetting", name)
-            store.forget(name)
-            say("forgot", name)
-"""
 
 # Writes until the store refuses, then prints the refusal and what it had acknowledged.
 FILLING_CHILD = """
@@ -112,59 +70,6 @@ def child(code, *arguments):
         stderr=subprocess.PIPE,
         text=True,
     )
-
-
-def live_and_die(state, life, after_s, *, opened):
-    """Kill a busy child so long after its start, or after it has opened the stores.
-
-    Returns: the lines that it completed, as words.
-    """
-    with child(BUSY_CHILD, state, life) as process:
-        said = process.stdout.readline() if opened else ""
-        time.sleep(after_s)
-        process.send_signal(signal.SIGKILL)
-        rest, failed = process.communicate()
-    assert process.returncode == -signal.SIGKILL, failed
-    said += rest
-    return [line.split() for line in said.splitlines(keepends=True) if line.endswith("\n")]
-
-
-@pytest.mark.slow
-def test_kill_9_at_any_moment_loses_nothing_that_was_acknowledged(tmp_path):
-    """No half subject, nobody back who was forgotten, no bytes of them, an unbroken chain."""
-    choose = random.Random(20261122)
-    enrolled: set[str] = set()
-    forgotten: set[str] = set()
-    noted: set[tuple[int, int]] = set()
-    for life in range(KILLS):
-        if life % 5 == 0:  # while Python starts or the stores open
-            words = live_and_die(tmp_path, life, choose.uniform(0.1, 0.5), opened=False)
-        else:
-            words = live_and_die(tmp_path, life, choose.uniform(0.0, 0.12), opened=True)
-        enrolled |= {name for verb, name in words if verb == "enrolled"}
-        forgotten |= {name for verb, name in words if verb == "forgot"}
-        noted |= {(life, int(number)) for verb, number in words if verb == "noted"}
-        # Killed inside `forget`: still whole or gone without a trace, either is true.
-        in_doubt = {words[-1][1]} if words and words[-1][0] == "forgetting" else set()
-
-        with GalleryStore(tmp_path / "gallery.sqlite", MODEL) as store:
-            people = {person.name: person.references for person in store.people()}
-            store.load()
-        forgotten |= in_doubt - people.keys()
-        assert enrolled - forgotten <= people.keys()
-        assert not forgotten & people.keys()
-        assert set(people.values()) <= {2}
-        stored = b"".join(each.read_bytes() for each in tmp_path.glob("gallery*"))
-        assert [name for name in forgotten if name.encode() in stored] == []
-        assert_sound(tmp_path / "gallery.sqlite")
-
-        with Audit(tmp_path / "audit.sqlite") as audit:
-            assert audit.verify() is None
-            recorded = {(event.facts["life"], event.facts["number"]) for event in audit.events()}
-        assert noted <= recorded
-        assert_sound(tmp_path / "audit.sqlite")
-    assert len(enrolled) > KILLS, "the children hardly worked: the test says nothing"
-    assert len(forgotten) > KILLS / 2
 
 
 def fill(kind, path, *, limit=0):
@@ -258,6 +163,7 @@ def test_forgetting_on_a_full_disk_is_all_or_nothing_and_says_which(tmp_path, ro
             for number in range(40):
                 store.enrol(f"person {number}.", [embedding(number)] * 20)
         with GalleryStore(path, model_id=None) as store:
+            marks = store.marks(store.find("person 7."))
             store.names()  # makes the log beside the file, which takes room of its own
             ballast.write_bytes(bytes(max(0, _free_bytes(disk) - room_kb * 1024)))
             said = ""
@@ -269,14 +175,14 @@ def test_forgetting_on_a_full_disk_is_all_or_nothing_and_says_which(tmp_path, ro
             store.load()
         assert left | {"person 7."} == {f"person {number}." for number in range(40)}
         assert ("person 7." in left) == ("the disk" in said and "opens no door" not in said)
-        assert said or b"person 7." not in path.read_bytes()
+        assert said or not find_traces(database_files(path), marks)
         assert said or room_kb > 0, "the disk was not full: the test says nothing"
         ballast.unlink()
         with GalleryStore(path, MODEL) as store:
             if "person 7." in left:
                 store.forget("person 7.")
             store.load()
-        assert b"person 7." not in path.read_bytes()
+        assert not find_traces(database_files(path), marks)
         assert_sound(path)
 
 

@@ -35,6 +35,7 @@ def configure(site: Path, *, source: Path, **extra: str) -> Path:
     tables = {
         "camera": f'backend = "folder"\nsource = "{source}"',
         "relay": 'pin_factory = "mock"',
+        "decision": "false_accept_per_visit = 0.05",
         "store": 'gallery = "gallery.sqlite"\naudit = "audit.sqlite"\nbundles = "bundles"',
     } | extra
     path = site / "janus.toml"

@@ -51,11 +51,15 @@ DOOR_VIEW = View(TEMPLATE, CROP_SIZE_PX)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Cut:
-    """What became of one picture: a crop (side, side, 3), or the reason why there is none."""
+    """What became of one picture: a crop (side, side, 3), or the reason why there is none.
+
+    ``detection`` is the face in the picture that the crop was cut from.
+    """
 
     picture: Picture
     crop: PixelArray | None
     reason: str = ""
+    detection: Detection | None = None
 
 
 def cut_face(
@@ -78,10 +82,11 @@ def cut_face(
     if not faces:
         return Cut(picture, None, NO_FACE)
     if central:
-        return Cut(picture, _crop(pixels, _most_central(pixels, faces), view))
+        chosen = _most_central(pixels, faces)
+        return Cut(picture, _crop(pixels, chosen, view), detection=chosen)
     if len(faces) > 1 and faces[1].box.width >= _RIVAL_SHARE * faces[0].box.width:
         return Cut(picture, None, f"{len(faces)} faces: {WHO_IS_MEANT}")
-    return Cut(picture, _crop(pixels, faces[0], view))
+    return Cut(picture, _crop(pixels, faces[0], view), detection=faces[0])
 
 
 def detector_opener(config: DetectorConfig | None = None, eyes: Eyes | None = None) -> OpenDetector:

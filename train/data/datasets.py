@@ -21,24 +21,29 @@ import numpy as np
 
 from edge.errors import PictureError
 from edge.pictures.picture import SUFFIXES, read_picture
-from edge.vocabulary import PixelArray
+from edge.vocabulary import FloatArray, PixelArray
 from train.errors import DataSetError
 
 # Cosine with the mean of one's other pictures, below which a web label is more likely wrong.
 LEAST_TYPICAL = 0.3
 CROP_MARGIN_PX = 16  # on each side of the crops in archives
+_LANDMARKS = ("right_eye", "left_eye", "nose", "right_mouth", "left_mouth")  # columns: …_x, …_y
 
 _LOG = logging.getLogger("janus.train")
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """One picture of one subject; ``load()`` gives (H, W, 3) uint8 RGB."""
+    """One picture of one subject; ``load()`` gives (H, W, 3) uint8 RGB.
+
+    ``landmarks`` (5, 2) are those of the face in it, in its pixels, where a listing has them.
+    """
 
     path: str
     subject: str
     source: str
     load: Callable[[], PixelArray] = field(compare=False, repr=False)
+    landmarks: FloatArray | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,11 +155,22 @@ def read_crops(directory: Path, *, strangers: bool = False, wide: bool = False) 
                     directory / f"{row['source']}.zip",
                     row["file"],
                 ),
+                _listed_landmarks(row, 0 if wide else CROP_MARGIN_PX),
             )
             for row in rows
         ],
         "index.csv with the columns file, source and subject",
     )
+
+
+def _listed_landmarks(row: dict[str, str], margin_px: int) -> FloatArray | None:
+    """Return the five landmarks of a listing's *row*, less the margin that is cut off."""
+    try:
+        points = [[float(row[f"{name}_{axis}"]) for axis in "xy"] for name in _LANDMARKS]
+    except (KeyError, ValueError, TypeError):
+        return None  # a listing without them
+    landmarks = np.array(points, np.float32) - np.float32(margin_px)
+    return landmarks if np.isfinite(landmarks).all() else None
 
 
 def _is_wanted(row: dict[str, str], *, strangers: bool) -> bool:

@@ -14,7 +14,7 @@ from convert.cli import report
 from convert.conversion import Wishes, convert
 from convert.encoder import check_tensors, embed_float, load_encoder
 from convert.forms import form_path
-from convert.layers import layer_errors, where_lost
+from convert.layers import LayerError, layer_errors, where_lost
 from convert.provenance import read_run
 from convert.quantize import float_encoder, quantize_network
 from convert.runtimes import embed_int8
@@ -92,6 +92,21 @@ def made(encoder, photos, tmp_path_factory):
     return bundle, convert(read_run(directory / "encoder.keras"), photos, bundle, wishes)
 
 
+def test_converting_twice_gives_the_same_bytes(made, photos, tmp_path):
+    """Key and all: there is no date in it, and Ed25519 draws nothing."""
+    bundle, _ = made
+    wishes = Wishes(
+        fmr=0.1,
+        eyes=inspect_bundle(SHIPPED_BUNDLE),
+        key=read_private_key(bundle.parent / "keys" / PRIVATE_KEY_FILE),
+    )
+    convert(read_run(bundle.parent / "encoder.keras"), photos, tmp_path / "again", wishes)
+    names = sorted(each.name for each in bundle.iterdir())
+    assert names == sorted(each.name for each in (tmp_path / "again").iterdir())
+    for name in names:
+        assert (bundle / name).read_bytes() == (tmp_path / "again" / name).read_bytes(), name
+
+
 def test_bundle_is_signed_and_carries_evidence_and_eyes(made):
     bundle, conversion = made
     key = read_public_key(bundle.parent / "keys" / PUBLIC_KEY_FILE)
@@ -121,6 +136,16 @@ def test_report_says_everything_that_was_measured(made):
     said = report(made[1])
     for word in ("TAR at FMR", "the lowest that these pictures support", "Cllr", "float16", "FNMR"):
         assert word in said
+    assert "pictures were passed over" in said
+    assert "golden set" in said
+
+
+def test_manifest_says_what_was_passed_over_and_what_flips(made):
+    training = inspect_bundle(made[0]).manifest.training
+    assert training["calibration"]["pictures"]["looked_at"] == 42
+    assert training["golden"]["data_id"].startswith(f"{made[1].pictures.name}: 7 people, 42 crops")
+    for runtime in installed_runtimes():
+        assert training["golden"][runtime]["comparisons"] == 42 * 41 // 2
 
 
 def test_too_few_people_are_refused_before_anything_takes_long(sabotaged, photos, tmp_path):
@@ -140,6 +165,15 @@ def test_sound_network_loses_little_in_every_layer_and_none_is_accused(encoder, 
     assert max(each.lost for each in errors) < 0.02
     assert where_lost(errors).startswith("No layer stands out")
     assert where_lost(()).startswith("No layer can be compared")
+
+
+def test_error_that_later_layers_win_back_accuses_nobody():
+    """The first is loud and harmless, the third costs what is lost in the end."""
+    found = [LayerError(name, lost, 2.0) for name, lost in zip("abcd", (0.3, 0.01, 0.2, 0.2))]
+    said = where_lost(found, ours=False)
+    assert said.startswith("Layer c costs most: there a channel loses 20%")
+    assert "of that cost c 95%, a 5%" in said
+    assert "cannot be trained again here" in said
 
 
 def test_missing_encoder_is_refused(tmp_path):

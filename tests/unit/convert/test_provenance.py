@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from convert.provenance import read_run, unfitted, versions
+from convert.provenance import FITTED_ON_UNKNOWN, read_run, unfitted, versions
 from edge.errors import BundleError
 
 FORTY = tuple(f"s{n}" for n in range(1, 41))
@@ -57,7 +57,7 @@ def test_encoder_without_a_run_is_of_an_unknown_recipe(tmp_path):
     for source in (tmp_path, tmp_path / "encoder.keras"):
         run = read_run(source)
         assert (run.name, run.encoder) == ("unknown", tmp_path / "encoder.keras")
-        assert unfitted(run, FORTY) == (None, "everybody in it")
+        assert unfitted(run, FORTY) == (None, FITTED_ON_UNKNOWN)
 
 
 def test_facts_of_a_run_fit_a_manifest_and_name_nobody(tmp_path):

@@ -5,12 +5,15 @@ from __future__ import annotations
 import sqlite3
 import time
 from contextlib import closing
+from dataclasses import fields
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
 from edge.audit import Audit, BrokenLink
 from edge.errors import AuditError
+from edge.explanation import decision_of
+from edge.stores.audit_layout import AUDIT_LAYOUT
 from edge.vocabulary import Decision, Flaw, Outcome, Reason
 
 MODEL = "a" * 64
@@ -66,22 +69,36 @@ def audit(path):
 
 
 def test_a_decision_is_recorded_with_the_numbers_behind_it(audit):
-    """Exactly these facts: a name, an image or an embedding has no place here."""
-    flaws = (Flaw.TOO_DARK, Flaw.TOO_BLURRED)
-    audit.record(decision(flaws=flaws))
+    """All of them and nothing else: a name, an image or an embedding has no place here."""
+    made = decision(
+        flaws=(Flaw.TOO_DARK, Flaw.TOO_BLURRED),
+        evidence=12.75,
+        evidence_needed=12.5,
+        scores=(0.5, 0.8125),
+        ratios=(5.25, 7.5),
+    )
+    assert audit.record(made) == 1
     (event,) = audit.events()
     assert (event.seq, event.kind) == (1, "decision")
     assert event.at_utc == "2026-11-22T12:00:00.000000+00:00"
-    assert event.facts == {
-        "outcome": "grant",
-        "reason": "match",
-        "subject_id": "0a1b2c3d",
-        "score": 0.8125,
-        "threshold": 0.4375,
-        "frames": 3,
-        "model_id": MODEL,
-        "flaws": ["too_dark", "too_blurred"],
-    }
+    assert (
+        event.facts.items()
+        >= {
+            "outcome": "grant",
+            "reason": "match",
+            "subject_id": "0a1b2c3d",
+            "score": 0.8125,
+            "threshold": 0.4375,
+            "frames": 3,
+            "model_id": MODEL,
+            "captured_at_s": 12.5,
+            "evidence": 12.75,
+        }.items()
+    )
+    assert event.facts["flaws"] == ["too_dark", "too_blurred"]
+    assert event.facts["ratios"] == [5.25, 7.5]
+    assert set(event.facts) == {each.name for each in fields(Decision)}
+    assert decision_of(event) == made, "a decision can be replayed from what is stored"
 
 
 @pytest.mark.parametrize("reason", Reason)
@@ -225,7 +242,7 @@ def test_an_untouched_chain_verifies(audit):
         ("DELETE FROM event WHERE seq IN (4, 5, 6)", 4, "missing"),
         ("DELETE FROM event WHERE seq = 1", 1, "missing"),
         (CLOSE_UP, 4, "altered"),
-        (COPY.format(0, 1), 1, "missing"),
+        (COPY.format(0, 1), 0, "comes before"),
         (COPY.format(9, 8), 9, "altered"),
         (COPY.format(11, 8), 9, "missing"),
         (SWAP, 4, "altered"),
@@ -281,6 +298,141 @@ def test_an_unreadable_event_is_named_when_it_is_shown(path, audit, facts):
     with pytest.raises(AuditError, match=r"event 1 .*keep it as evidence"):
         audit.events()
     assert audit.verify() == BrokenLink(1, "was altered, or one before it was replaced")
+
+
+# --- retention ------------------------------------------------------------------------------
+
+
+def old_log(path, events=3000, *, days=100):
+    """So many notes, evenly over the days before noon; the log's clock stands at noon then."""
+    step = timedelta(days=days) / events
+    times = [NOON - timedelta(days=days) + step * i for i in range(events)]
+    audit = Audit(path, clock=Clock(*times, NOON))
+    audit._database._connection.execute("PRAGMA synchronous = OFF")
+    for number in range(1, events + 1):
+        audit.note("error", number=number)
+    return audit
+
+
+def test_retention_by_age_removes_what_is_older_and_the_chain_still_verifies(path):
+    with old_log(path) as audit:
+        assert audit.retain(since_utc=NOON - timedelta(days=25)) == 2250
+        left = audit.events()
+        assert [event.facts["number"] for event in left if event.kind == "error"] == list(
+            range(2251, 3001)
+        )
+        assert audit.verify() is None
+        assert audit.retain(since_utc=NOON - timedelta(days=25)) == 0
+        audit.note("start")
+        assert audit.verify() is None
+        assert audit.retain(since_utc=NOON + timedelta(days=1)) == 753, "all but the newest"
+        assert audit.verify() is None
+        assert [event.kind for event in audit.events()] == ["start", "retention"]
+
+
+def test_retention_by_size_makes_room_that_is_used_again(path):
+    with old_log(path) as audit:
+        audit._database.empty_log()
+        full = path.stat().st_size
+        removed = audit.retain(most_bytes=full // 2)
+        assert 1000 <= removed <= 2000
+        assert audit.verify() is None
+        assert audit.events()[0].seq == removed + 1
+        for number in range(removed - 100):
+            audit.note("error", number=number)
+        audit._database.empty_log()
+        assert path.stat().st_size <= full + 3 * 4096
+        assert audit.retain(most_bytes=1) > 0
+        assert audit.verify() is None
+
+
+def test_an_event_from_a_clock_that_was_ahead_keeps_its_successors(path):
+    """No order but that of the numbers is certain."""
+    times = [NOON + timedelta(days=day) for day in (-9, 300, -7, 0)]
+    with Audit(path, clock=Clock(*times)) as audit:
+        for _ in range(4):
+            audit.note("start")
+        assert audit.retain(since_utc=NOON - timedelta(days=1)) == 1
+        assert [event.seq for event in audit.events()] == [2, 3, 4, 5]
+        assert audit.verify() is None
+
+
+def test_what_was_removed_leaves_no_bytes(path):
+    with old_log(path, 500) as audit:
+        audit.note("error", text="what must go, once it is old")
+        audit.note("stop")
+        audit.retain(since_utc=NOON + timedelta(days=1))
+        kept = b"".join(each.read_bytes() for each in path.parent.glob("audit*"))
+        assert b"what must go" not in kept
+
+
+@pytest.mark.parametrize(
+    ("statement", "broken_seq", "what"),
+    [
+        ("DELETE FROM event WHERE seq <= 153", 151, "is missing; the next one is 154"),
+        ("DELETE FROM event WHERE kind = 'retention'", 1, "is missing; the next one is 151"),
+        (
+            "UPDATE event SET facts = replace(facts, '150', '160') WHERE kind = 'retention'",
+            151,
+            "comes before",
+        ),
+        (
+            "UPDATE event SET facts = replace(facts, 'last_hash\":\"', 'last_hash\":\"0') "
+            "WHERE kind = 'retention'",
+            151,
+            "altered",
+        ),
+        ("UPDATE event SET facts = '{' WHERE kind = 'retention'", 1, "is missing"),
+        (COPY.format(150, 151), 150, "comes before"),
+    ],
+)
+def test_retention_hides_no_tampering(path, statement, broken_seq, what):
+    """Events that were removed without it, an altered retention, and one that came back."""
+    with old_log(path, 300) as audit:
+        audit.retain(since_utc=NOON - timedelta(days=50))
+        assert audit.verify() is None
+        with raw(path, lawless=True) as other:
+            other.execute(statement)
+        broken = audit.verify()
+        assert (broken.seq, what in str(broken)) == (broken_seq, True), broken
+
+
+def test_the_file_still_refuses_to_lose_what_no_retention_covers(path):
+    with old_log(path, 100) as audit:
+        audit.retain(since_utc=NOON - timedelta(days=50))
+        with raw(path) as other:
+            for statement in ("DELETE FROM event WHERE seq = 51", "DELETE FROM event"):
+                with pytest.raises(sqlite3.IntegrityError, match="append-only"):
+                    other.execute(statement)
+        with pytest.raises(AuditError, match="not noted"):
+            audit.note("retention", removed_through=99)
+
+
+def test_a_log_of_the_first_schema_goes_on(path):
+    with closing(sqlite3.connect(path, isolation_level=None)) as rows:
+        for statement in AUDIT_LAYOUT.migrations[0]:
+            rows.execute(statement)
+        rows.execute(f"PRAGMA application_id = {AUDIT_LAYOUT.application_id}")
+        rows.execute("PRAGMA user_version = 1")
+    with Audit(path) as audit:
+        for _ in range(3):
+            audit.note("start")
+        assert audit.retain(since_utc=datetime.now(UTC) + timedelta(days=1)) == 2
+        assert audit.verify() is None
+
+
+def test_one_event_is_found_by_its_number_and_all_of_a_subject_by_the_id(audit):
+    audit.note("start")
+    audit.record(decision())
+    audit.record(decision(subject_id="ffffffff"))
+    audit.note("forget", subject_id="0a1b2c3d")
+    assert [event.seq for event in audit.event_and_next(3, 9)] == [3, 4]
+    assert [event.seq for event in audit.event_and_next(2, 1)] == [2, 3]
+    assert audit.event_and_next(3, 0)[0].facts["subject_id"] == "ffffffff"
+    assert audit.first_seq() == 1
+    assert [event.seq for event in audit.events_of("0a1b2c3d")] == [2, 4]
+    with pytest.raises(AuditError, match=r"no event 9; it holds 1 to 4"):
+        audit.event_and_next(9, 3)
 
 
 def test_a_locked_log_is_an_error_within_a_bounded_time(path, audit):

@@ -127,7 +127,7 @@ def test_install_and_rollback_say_what_is_in_force(janus, tmp_path):
     janus("bundle", "sign", new, "--key", tmp_path / "keys" / "janus-signing.key")
     config = tmp_path / "janus.toml"
     config.write_text(
-        '[encoder]\ntrusted_keys = ["keys/janus-signing.pub"]\n'
+        '[detector]\nbackend = "haar"\n[encoder]\ntrusted_keys = ["keys/janus-signing.pub"]\n'
         '[store]\ngallery = "g.sqlite"\naudit = "a.sqlite"\nbundles = "bundles"\n'
     )
     said = janus("bundle", "install", new, "--config", config)

@@ -7,28 +7,32 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 import pytest
+from policies import EVIDENCE
 
 from edge.cli import main
-from edge.config import CameraConfig, DoorConfig
+from edge.config import CameraConfig, DecisionConfig, DoorConfig
 from edge.demo import onlooker, people
 from edge.demo.film import Film
 from edge.demo.people import Person, PictureCamera, fit, read_people
-from edge.demo.session import FrameClock, Stages
+from edge.demo.session import FALSE_ACCEPT_PER_VISIT, FrameClock, Stages
 from edge.errors import ConfigError, EnrolmentError
 from edge.testing import ReplayCamera, StubDetector, StubEmbedder
 from edge.vocabulary import Box, Detection, OperatingPoint
 
 LANDMARKS = np.array([[300, 200], [340, 200], [320, 225], [305, 245], [335, 245]], np.float32)
 FACE = Detection(Box(270, 150, 370, 270), LANDMARKS, 1.0)
+CONFIG = DoorConfig(decision=DecisionConfig(false_accept_per_visit=FALSE_ACCEPT_PER_VISIT))
 ONE, OTHER = np.eye(4, dtype=np.float32)[:2]
 
 
 def stages(*vectors, faces=(FACE,)):
     """Stages that find *faces* in every picture and see *vectors* in them, in turn."""
     bundle = SimpleNamespace(
-        name="stub", operating_point=OperatingPoint(0.5, 0.01, 0.02, 1000, 100, "made up")
+        name="stub",
+        operating_point=OperatingPoint(0.5, 0.01, 0.02, 1000, 100, "made up"),
+        evidence=EVIDENCE,
     )
-    return Stages(DoorConfig(), bundle, StubEmbedder(vectors), StubDetector(faces))
+    return Stages(CONFIG, bundle, StubEmbedder(vectors), StubDetector(faces))
 
 
 @pytest.fixture

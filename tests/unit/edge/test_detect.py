@@ -1,31 +1,27 @@
-"""Finding faces: the cascades on a real portrait, YuNet where its file is at hand."""
+"""Finding faces by each detector: a real portrait, YuNet where its file is at hand."""
 
 from __future__ import annotations
 
+import astronaut
 import cv2
 import numpy as np
 import pytest
 
-import edge.detect
-from edge.align import align
 from edge.bundles.bundle import inspect_bundle
 from edge.config import SHIPPED_BUNDLE, DetectorConfig
-from edge.detect import HaarDetector, YunetDetector, open_detector
+from edge.detect import YunetDetector, _detection, open_detector
 from edge.errors import BundleError, ConfigError
 from edge.eyes import EyesDetector
+from edge.faces import largest_first
+from edge.haar import HaarDetector
 from edge.vocabulary import Box, Detection
 
-# The astronaut's landmarks in scikit-image's picture (YuNet, 640 px), in pixels.
-ASTRONAUT = np.array([[205, 97], [247, 103], [222, 127], [201, 141], [239, 146]], np.float32)
+ASTRONAUT = astronaut.LANDMARKS
 
 
 @pytest.fixture(scope="module")
 def portrait():
-    """A real portrait in the public domain: (512, 512, 3) uint8 RGB, one face."""
-    pytest.importorskip("skimage", reason="the demo extra brings the portrait")
-    from skimage import data
-
-    return data.astronaut()
+    return astronaut.picture()
 
 
 @pytest.fixture(scope="module")
@@ -38,22 +34,18 @@ def yunet_file():
     return path
 
 
-@pytest.fixture(params=["haar", "yunet"])
+@pytest.fixture(params=["janus", "haar", "yunet"])
 def detector(request):
+    if request.param == "janus":
+        return open_detector(DetectorConfig(), eyes=inspect_bundle(SHIPPED_BUNDLE).eyes)
     if request.param == "haar":
         return HaarDetector(60)
     return YunetDetector(request.getfixturevalue("yunet_file"), 60, 0.7)
 
 
-def error(found, wanted):
-    """Mean landmark error as a share of the distance between the eyes."""
-    eyes = np.linalg.norm(wanted[1] - wanted[0])
-    return float(np.linalg.norm(found.landmarks - wanted, axis=1).mean() / eyes)
-
-
 def test_the_face_of_a_portrait_is_found_with_its_landmarks(detector, portrait):
     (found,) = detector.detect(portrait)
-    assert error(found, ASTRONAUT) < 0.12
+    assert astronaut.error(found.landmarks, ASTRONAUT) < 0.12
     assert found.landmarks.dtype == np.float32
     assert found.score > 0
 
@@ -83,17 +75,6 @@ def test_of_two_faces_the_larger_comes_first(detector, portrait):
     assert first.box.left > second.box.left
 
 
-def test_a_face_smaller_than_asked_for_is_not_found(portrait):
-    assert HaarDetector(160).detect(portrait) == ()
-
-
-def test_a_face_that_fills_the_picture_is_found(portrait):
-    """AT&T's pictures end at chin and hair: the search needs a margin."""
-    tight = np.ascontiguousarray(portrait[62:172, 172:278])
-    (found,) = HaarDetector(80).detect(tight)
-    assert error(found, ASTRONAUT - [172, 62]) < 0.15
-
-
 def test_the_same_picture_gives_the_same_faces(detector, portrait):
     first, again = detector.detect(portrait), detector.detect(portrait)
     np.testing.assert_array_equal(first[0].landmarks, again[0].landmarks)
@@ -113,39 +94,6 @@ def test_pictures_without_room_for_a_face_have_none(detector, size, level):
     assert detector.detect(np.full((*size, 3), level, np.uint8)) == ()
 
 
-def test_noise_never_gives_landmarks_that_cannot_be_aligned():
-    """Whatever the cascade takes for a face, `align` must accept."""
-    detector = HaarDetector(24)
-    for seed in range(4):
-        coarse = np.random.default_rng(seed).integers(0, 256, (24, 32, 3), dtype=np.uint8)
-        pixels = cv2.resize(coarse, (320, 240), interpolation=cv2.INTER_CUBIC)
-        for found in detector.detect(pixels):
-            assert align(pixels, found).pixels.shape == (112, 112, 3)
-
-
-def test_the_search_of_a_huge_picture_is_bounded(monkeypatch):
-    """A 100-megapixel photo must not take a hundred times as long as a frame."""
-    sizes = []
-    detector = HaarDetector(24)
-
-    class Spy:
-        def detectMultiScale2(self, image, **options):  # noqa: N802 - OpenCV's name
-            sizes.append(image.size)
-            return (), ()
-
-    monkeypatch.setattr(detector, "_faces", Spy())
-    detector.detect(np.zeros((4000, 4000, 3), np.uint8))
-    assert sizes[0] < 2_000_000
-
-
-def test_without_eyes_the_mean_face_stands_in():
-    detector = HaarDetector(60)
-    blank = np.full((300, 300), 128, np.uint8)
-    landmarks = detector._landmarks(blank, Box(100, 100, 200, 200))
-    np.testing.assert_allclose(landmarks[:2], [[131.4, 138.3], [168.6, 138.3]], atol=0.1)
-    assert edge.detect.is_a_face(landmarks)
-
-
 @pytest.mark.parametrize(
     ("name", "landmarks"),
     [
@@ -157,13 +105,13 @@ def test_without_eyes_the_mean_face_stands_in():
 )
 def test_landmarks_that_are_no_face_are_dropped(name, landmarks):
     detection = Detection(Box(0, 0, 50, 50), landmarks.astype(np.float32), 9.0)
-    assert edge.detect._largest_first([detection]) == ()
+    assert largest_first([detection]) == ()
 
 
 def test_a_row_with_nan_is_dropped_and_not_an_error():
     row = np.full(15, np.nan, np.float32)
-    detection = edge.detect._detection(row, np.ones(2, np.float32))
-    assert edge.detect._largest_first([detection]) == ()
+    detection = _detection(row, np.ones(2, np.float32))
+    assert largest_first([detection]) == ()
 
 
 def test_at_most_eight_faces_come_back_largest_first():
@@ -171,7 +119,7 @@ def test_at_most_eight_faces_come_back_largest_first():
         return Detection(Box(at, 0, at + size, size), ASTRONAUT, 1.0)
 
     many = [face(at=1000 * each, size=50 + each) for each in range(12)]
-    kept = edge.detect._largest_first(many)
+    kept = largest_first(many)
     assert [round(each.box.width) for each in kept] == list(range(61, 53, -1))
 
 
@@ -179,13 +127,13 @@ def test_a_second_box_on_the_same_face_is_dropped():
     outer = Detection(Box(0, 0, 100, 100), ASTRONAUT, 1.0)
     inner = Detection(Box(20, 20, 80, 80), ASTRONAUT, 5.0)
     beside = Detection(Box(90, 0, 170, 80), ASTRONAUT, 1.0)
-    assert edge.detect._largest_first([inner, beside, outer]) == (outer, beside)
+    assert largest_first([inner, beside, outer]) == (outer, beside)
 
 
 def test_the_configuration_names_the_detector(yunet_file):
     assert isinstance(open_detector(DetectorConfig(backend="haar")), HaarDetector)
     eyes = inspect_bundle(SHIPPED_BUNDLE).eyes
-    assert isinstance(open_detector(DetectorConfig(backend="janus"), eyes=eyes), EyesDetector)
+    assert isinstance(open_detector(DetectorConfig(), eyes=eyes), EyesDetector)
     chosen = DetectorConfig(backend="yunet", model=yunet_file)
     assert isinstance(open_detector(chosen), YunetDetector)
 
@@ -214,18 +162,3 @@ def test_another_network_is_a_configuration_error(yunet_file):
     other = yunet_file.parent / "mobilefacenet.onnx"
     with pytest.raises(ConfigError, match=r"mobilefacenet\.onnx.*no YuNet"):
         open_detector(DetectorConfig(backend="yunet", model=other))
-
-
-def test_an_opencv_without_cascades_is_a_configuration_error(monkeypatch, tmp_path, capfd):
-    monkeypatch.setattr(cv2.data, "haarcascades", str(tmp_path))
-    with pytest.raises(ConfigError, match="below version 5"):
-        HaarDetector(80)
-
-
-@pytest.mark.parametrize("folder", ["s1", "s17", "s40"])
-def test_every_att_picture_of_a_subject_has_one_face(shared_data, folder):
-    detector = HaarDetector(48)
-    paths = sorted((shared_data / "att-faces" / folder).glob("*.pgm"))
-    assert len(paths) == 10
-    for path in paths:
-        assert len(detector.detect(cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB))) == 1

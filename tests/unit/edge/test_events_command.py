@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import sqlite3
 from contextlib import closing
@@ -190,8 +192,81 @@ def test_a_wrong_choice_is_one_clear_line_and_exit_code_2(janus, log, words, sai
 
 def test_verify_is_about_the_whole_log(janus, log):
     """It does not pretend to have followed a choice."""
-    with pytest.raises(ConfigError, match="whole log"):
+    with pytest.raises(ConfigError, match="leave them out"):
         janus("--verify", "--last", "2")
+
+
+def test_verify_is_an_action_of_its_own(janus, log, capsys):
+    assert janus("verify") == 0
+    assert "6 events, every link holds; the last hash is" in capsys.readouterr().out
+    with pytest.raises(ConfigError, match="leave them out"):
+        janus("--last", "2", "verify")
+
+
+@pytest.mark.parametrize("before", [True, False], ids=["before the action", "after it"])
+def test_the_configuration_may_be_named_on_either_side_of_an_action(before, log, tmp_path, capsys):
+    named = ["--config", str(tmp_path / "janus.toml")]
+    words = ["events", *named, "verify"] if before else ["events", "verify", *named]
+    (tmp_path / "janus.toml").write_text('[store]\naudit = "audit.sqlite"\n')
+    arguments = build_parser(events.COMMANDS).parse_args(words)
+    assert arguments.run(arguments) == 0
+    assert "6 events" in capsys.readouterr().out
+
+
+def test_verify_names_the_first_broken_link(janus, log, tmp_path):
+    with closing(sqlite3.connect(tmp_path / "audit.sqlite", isolation_level=None)) as rows:
+        rows.execute("DROP TRIGGER event_is_not_altered")
+        rows.execute("UPDATE event SET facts = '{}' WHERE seq = 3")
+    with pytest.raises(AuditError, match="breaks: event 3 was altered") as caught:
+        janus("verify")
+    assert caught.value.exit_code == 4
+
+
+def test_explain_tells_one_event_in_words(janus, log, ada, capsys):
+    assert janus("explain", "2") == 0
+    said = capsys.readouterr().out
+    assert "event 2, 2026-11-22 13:00:00.000 UTC: granted, because" in said
+    assert "(Ada)" in said
+    assert janus("explain", "6") == 0
+    assert "(forgotten) was forgotten." in capsys.readouterr().out
+    with pytest.raises(AuditError, match="no event 99; it holds 1 to 6"):
+        janus("explain", "99")
+
+
+def test_csv_is_read_back_as_it_was_written(janus, log, capsys):
+    assert janus("--csv") == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert [row["seq"] for row in rows] == ["1", "2", "3", "4", "5", "6"]
+    assert (rows[1]["outcome"], rows[1]["name"], rows[3]["score"]) == ("grant", "Ada", "0.25")
+    assert json.loads(rows[5]["facts"]) == {"subject_id": "deadbeef", "references": 2}
+    assert len({row["hash"] for row in rows}) == 6
+
+
+def test_a_name_that_a_spreadsheet_would_run_is_disarmed(janus, log, tmp_path, capsys):
+    with GalleryStore(tmp_path / "gallery.sqlite", MODEL) as store:
+        subject_id = store.enrol(
+            '=cmd|"/c calc"', [Embedding(np.eye(8, dtype=np.float32)[1], MODEL)]
+        )
+    log.record(decision(subject_id))
+    janus("--csv", "--last", "1")
+    (row,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
+    assert row["name"] == """'=cmd|"/c calc\""""
+
+
+def test_prune_lets_go_of_what_the_configuration_says(janus, log, tmp_path, capsys):
+    """The log is of 2026-11-22; a day is kept, and years have not passed."""
+    config = tmp_path / "janus.toml"
+    before = config.read_text()
+    config.write_text(before + "[privacy]\naudit_days = 36500\n")
+    assert janus("prune") == 0
+    assert capsys.readouterr().out.startswith("0 event(s) removed")
+    assert janus("verify") == 0
+    with Audit(tmp_path / "audit.sqlite") as audit:
+        audit.retain(since_utc=NOON + timedelta(hours=3))
+    assert janus("verify") == 0
+    said = capsys.readouterr().out
+    assert "4 events, every link holds" in said
+    assert "the 3 events before were removed" in said
 
 
 def test_follow_prints_new_events_once_until_it_is_interrupted(janus, log, monkeypatch, capsys):

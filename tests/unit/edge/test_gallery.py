@@ -10,10 +10,13 @@ from datetime import UTC, datetime
 
 import numpy as np
 import pytest
+from stores import fill_gallery
 
 from edge.audit import Audit
 from edge.errors import EnrolmentError, GalleryError, GalleryModelMismatchError
 from edge.gallery import GalleryStore
+from edge.stores.keyfile import KeyFile
+from edge.stores.sealing import VECTOR, SubjectKey
 from edge.stores.store import Database
 from edge.vocabulary import Embedding
 
@@ -33,6 +36,14 @@ def raw(path):
 def everything_in(directory):
     """Every byte of every file there, the write-ahead log included."""
     return b"".join(each.read_bytes() for each in sorted(directory.iterdir()))
+
+
+def sealed_rows(path, subject_id):
+    """The subject's key and name tag: what opens or tells of everything else of theirs."""
+    with raw(path) as rows:
+        return rows.execute(
+            "SELECT key, name_tag FROM subject_key WHERE subject_id = ?", (subject_id,)
+        ).fetchone()
 
 
 @pytest.fixture
@@ -97,7 +108,7 @@ def test_enrolling_a_known_name_adds_references_to_that_subject(store, again):
 def test_a_clash_of_subject_ids_draws_again(store, monkeypatch):
     """Two people never share an id, however unlikely."""
     drawn = iter(["00000001", "00000001", "00000002"])
-    monkeypatch.setattr("edge.gallery.secrets.token_hex", lambda _: next(drawn))
+    monkeypatch.setattr("edge.stores.subjects.secrets.token_hex", lambda _: next(drawn))
     assert store.enrol("Ada", [embedding(1)]) == "00000001"
     assert store.enrol("Eve", [embedding(2)]) == "00000002"
 
@@ -189,43 +200,62 @@ def test_forgetting_somebody_unknown_names_the_nearest(store):
     assert len(store.people()) == 1
 
 
-def test_a_forgotten_subject_leaves_no_bytes_behind(path, store):
-    """Neither name, id nor vectors, in the file or its log, among enough people to split pages."""
-    for i in range(150):
-        store.enrol(f"Visitor number {i}", [embedding(1000 + i, size=128)])
+def test_nothing_of_a_person_lies_open_in_the_files(path, store):
+    """Neither name nor vectors, enrolled or forgotten."""
+    kept = np.random.default_rng(1).integers(0, 256, (112, 112, 3), dtype=np.uint8)
+    ada = [embedding(1, size=128)]
+    store.enrol("Ada Lovelace", ada, crops=[kept], alignment="x/v1", consent="signed on paper")
+    open_texts = [b"Ada", b"ada lovelace", b"signed on paper", kept.tobytes()[:16]]
+    open_texts += [ada[0].vector.tobytes()[start : start + 16] for start in (0, 256)]
+    assert [each for each in open_texts if each in everything_in(path.parent)] == []
+
+
+def test_a_forgotten_subject_leaves_nothing_that_opens(path, store):
+    """Neither key, name tag nor id, in the file or its log, among enough people to split pages."""
+    ids = [store.enrol(f"Visitor number {i}", [embedding(1000 + i, size=128)]) for i in range(150)]
     gone = [embedding(i, size=128) for i in range(8)]
-    subject_id = store.enrol("Ada Lovelace", gone)
-    traces = [b"Ada Lovelace", b"ada lovelace", subject_id.encode()]
-    traces += [each.vector.tobytes()[start : start + 16] for each in gone for start in (0, 256)]
-    assert all(each in everything_in(path.parent) for each in traces), "the search finds nothing"
-    store.forget("Ada Lovelace")
-    assert [each for each in traces if each in everything_in(path.parent)] == []
-    assert len(store.people()) == 150
+    ids.append(store.enrol("Ada Lovelace", gone))
+    for i in range(150):
+        store.enrol(f"Later visitor {i}", [embedding(2000 + i, size=128)])
+    for name, subject_id in (("Ada Lovelace", ids[150]), ("Visitor number 3", ids[3])):
+        traces = [subject_id.encode(), *sealed_rows(path, subject_id)]
+        assert all(each in everything_in(path.parent) for each in traces), "this finds nothing"
+        assert store.marks(store.find(name)) == tuple(traces[1:])
+        store.forget(name)
+        assert [each for each in traces if each in everything_in(path.parent)] == []
+    assert len(store.people()) == 299
+    store.load()
 
 
-def leave_traces(path, name):
-    """Delete a subject as a `forget` does that dies before it has wiped, and in a worse way."""
+def leave_traces(path):
+    """Forget everybody as a `forget` does that dies before it has emptied the log."""
     with raw(path) as rows:
-        rows.execute("PRAGMA secure_delete = OFF")
+        rows.execute("PRAGMA wal_autocheckpoint = 0")
+        rows.execute("UPDATE subject_key SET key = zeroblob(60), name_tag = zeroblob(16)")
         rows.execute("DELETE FROM reference")
-        rows.execute("DELETE FROM subject WHERE name = ?", (name,))
+        rows.execute("DELETE FROM subject")
         rows.execute("UPDATE model SET traces = 1")
 
 
 def test_a_forgetting_that_was_cut_short_is_finished_at_the_next_opening(path):
     """A power cut between deletion and wiping leaves traces until then, not for ever."""
-    with GalleryStore(path, MODEL) as store:
-        store.enrol("Ada Lovelace", [embedding(1)])
-    leave_traces(path, "Ada Lovelace")
-    assert b"Ada Lovelace" in everything_in(path.parent)
-    with GalleryStore(path, model_id=None) as store:
-        assert b"Ada Lovelace" not in everything_in(path.parent)
-        assert store.people() == ()
+    with GalleryStore(path, MODEL) as store, raw(path) as reader:
+        key, tag = sealed_rows(path, store.enrol("Ada Lovelace", [embedding(1)]))
+        reader.execute(
+            "SELECT count(*) FROM subject"
+        ).fetchone()  # keeps the log from being emptied
+        leave_traces(path)
+        assert key in everything_in(path.parent)
+        assert tag in everything_in(path.parent)
+        with GalleryStore(path, model_id=None) as again:
+            assert key not in everything_in(path.parent)
+            assert tag not in everything_in(path.parent)
+            assert again.people() == ()
 
 
 def test_a_reader_in_the_way_delays_the_wiping_but_not_the_deletion(path, store, caplog):
     """The message says that nobody is let in any more, and the next opening wipes."""
-    store.enrol("Ada Lovelace", [embedding(1)])
+    key, _ = sealed_rows(path, store.enrol("Ada Lovelace", [embedding(1)]))
     with raw(path) as reader:
         reader.execute("BEGIN")
         reader.execute("SELECT * FROM subject").fetchall()
@@ -234,9 +264,9 @@ def test_a_reader_in_the_way_delays_the_wiping_but_not_the_deletion(path, store,
         assert store.load().subject_ids == ()
         with GalleryStore(path, MODEL, busy_s=0.1):
             assert "cannot be wiped yet" in caplog.text
-        assert b"Ada Lovelace" in everything_in(path.parent)
+        assert key in everything_in(path.parent)
     with GalleryStore(path, MODEL):
-        assert b"Ada Lovelace" not in everything_in(path.parent)
+        assert key not in everything_in(path.parent)
 
 
 # --- noticing changes -----------------------------------------------------------------------
@@ -388,6 +418,7 @@ def test_only_the_owner_may_read_the_files(path, store):
     store.enrol("Ada", [embedding(1)])
     modes = {each.name: each.stat().st_mode & 0o777 for each in path.parent.iterdir()}
     assert modes == {
+        "storage.key": 0o600,
         "gallery.sqlite": 0o600,
         "gallery.sqlite-wal": 0o600,
         "gallery.sqlite-shm": 0o600,
@@ -512,39 +543,81 @@ def test_a_later_release_s_gallery_is_refused(path):
         GalleryStore(path, MODEL)
 
 
-@pytest.mark.parametrize(
-    ("column", "value"),
-    [
-        ("vector", b""),
-        ("vector", bytes(127)),
-        ("vector", bytes(128)),
-        ("vector", np.full(32, np.nan, "<f4").tobytes()),
-        ("vector", np.full(32, 1.0, "<f4").tobytes()),
-        ("vector", bytes(4 * 64)),
-        ("vector", "text"),
-        ("vector", 7),
-    ],
-    ids=["empty", "cut", "zero", "NaN", "too long", "two vectors", "text", "number"],
-)
-def test_a_damaged_reference_is_an_error_that_names_its_subject(path, store, column, value):
+DAMAGED = {
+    "empty": b"",
+    "cut": bytes(155),
+    "zero": bytes(156),
+    "too long": bytes(12 + 4 * 64 + 16),
+    "text": "text",
+    "number": 7,
+}
+
+
+@pytest.mark.parametrize("value", DAMAGED.values(), ids=DAMAGED)
+def test_a_damaged_reference_is_an_error_that_names_its_subject(path, store, value):
     """A door must not compare with noise."""
     store.enrol("Ada", [embedding(1)])
     eve = store.enrol("Eve", [embedding(2), embedding(3)])
     with raw(path) as rows:
-        rows.execute(
-            f"UPDATE reference SET {column} = ? WHERE reference_id = 3",  # noqa: S608
-            (value,),
-        )
+        rows.execute("UPDATE reference SET vector = ? WHERE reference_id = 3", (value,))
     with pytest.raises(GalleryError, match=rf"gallery\.sqlite is damaged: .*{eve}.*move it away"):
         store.load()
+
+
+@pytest.mark.parametrize(
+    "vector",
+    [np.full(32, np.nan, "<f4"), np.full(32, 1.0, "<f4"), np.zeros(32, "<f4"), np.ones(16, "<f4")],
+    ids=["NaN", "too long", "zero", "short"],
+)
+def test_a_sealed_reference_that_is_no_embedding_is_an_error(path, store, vector):
+    """As a defect of an earlier release could have enrolled it."""
+    ada = store.enrol("Ada", [embedding(1)])
+    (storage_key,) = KeyFile(path.with_name("storage.key")).read()
+    key = SubjectKey.unwrapped(sealed_rows(path, ada)[0], ada, storage_key)
+    with raw(path) as rows:
+        sealed = key.seal_row(vector.tobytes(), VECTOR, MODEL)
+        rows.execute("UPDATE reference SET vector = ?", (sealed,))
+    with pytest.raises(GalleryError, match=rf"gallery\.sqlite is damaged: .*{ada}.*move it away"):
+        store.load()
+
+
+SWAPS = {
+    "two people's references": "UPDATE reference SET vector = "
+    "(SELECT vector FROM reference AS other WHERE other.subject_id != reference.subject_id)",
+    "a reference of another subject": "UPDATE reference SET subject_id = (SELECT max(subject_id) "
+    "FROM subject) WHERE subject_id = (SELECT min(subject_id) FROM subject)",
+    "two people's keys": "UPDATE subject_key SET key = "
+    "(SELECT key FROM subject_key AS other WHERE other.slot != subject_key.slot)",
+    "two people's slots": "UPDATE subject SET slot = 3 - slot",
+    "a name in place of a reference": "UPDATE reference SET vector = (SELECT name FROM subject "
+    "WHERE subject.subject_id = reference.subject_id)",
+    "another model's reference": f"UPDATE model SET model_id = '{OTHER}'",  # noqa: S608
+}
+
+
+@pytest.mark.parametrize("swap", SWAPS.values(), ids=SWAPS)
+def test_rows_that_were_swapped_do_not_open(path, store, swap):
+    """Whoever may write the file must not become somebody else by it."""
+    store.enrol("Ada", [embedding(1)])
+    store.enrol("Eve", [embedding(2)])
+    with raw(path) as rows:
+        if OTHER in swap:
+            rows.execute("UPDATE reference SET model_id = ?", (OTHER,))
+        rows.execute(swap)
+    model_id = OTHER if OTHER in swap else MODEL
+    with (
+        pytest.raises(GalleryError, match=r"is damaged: .* does not open"),
+        GalleryStore(path, model_id) as again,
+    ):
+        again.load()
 
 
 def test_a_reference_without_its_subject_matches_nobody(path, store):
     """Whoever deletes a subject's row by hand means that it opens no door."""
     ada = store.enrol("Ada", [embedding(1)])
-    store.enrol("Eve", [embedding(2)])
+    eve = store.enrol("Eve", [embedding(2)])
     with raw(path) as rows:
-        rows.execute("DELETE FROM subject WHERE name = 'Eve'")
+        rows.execute("DELETE FROM subject WHERE subject_id = ?", (eve,))
     assert store.load().subject_ids == (ada,)
 
 
@@ -568,22 +641,9 @@ def test_closing_twice_is_harmless(path):
         store.people()
 
 
-def test_ten_thousand_subjects_load_within_a_second(path, store):
-    """The rows are written in one go here; `load` is what is timed."""
-    store.enrol("Ada", [embedding(1, size=128)])
-    vector = embedding(2, size=128).vector.tobytes()
-    with raw(path) as rows:
-        rows.execute("BEGIN")
-        rows.executemany(
-            "INSERT INTO subject VALUES (?, ?, ?, '2026-11-22')",
-            [(f"{i:08x}", f"P{i}", f"p{i}") for i in range(9_999)],
-        )
-        rows.executemany(
-            "INSERT INTO reference (subject_id, vector, enrolled_on, model_id) "
-            "VALUES (?, ?, '2026-11-22', ?)",
-            [(f"{i:08x}", vector, MODEL) for i in range(9_999)],
-        )
-        rows.execute("COMMIT")
+def test_ten_thousand_subjects_load_within_a_second(path):
+    """The rows are written in one go here; opening and `load` are what is timed."""
+    fill_gallery(path, MODEL, subjects=10_000, size=128)
     began_s = time.perf_counter()
     with GalleryStore(path, MODEL) as again:
         assert again.load().matrix.shape == (10_000, 128)

@@ -3,33 +3,27 @@
 from __future__ import annotations
 
 from contextlib import ExitStack, closing
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from policies import policy
 
 from edge.audit import Audit
 from edge.config import QualityConfig
-from edge.decide import Policy
+from edge.door import Timing
+from edge.doorkeeper import Doorkeeper
 from edge.gallery import GalleryStore
 from edge.pipeline import Door, watch
 from edge.pose import MEAN_FACE
 from edge.testing import RecordingRelay, ReplayCamera, StubEmbedder
-from edge.vocabulary import Box, Detection, Embedding, Outcome
+from edge.vocabulary import Box, Detection, Embedding, Outcome, Reason
 
 MODEL = "0" * 64
 ADA = np.array([1.0, 0.0], np.float32)
 # Noise all over: sharp, lit, and neither masked nor behind sunglasses wherever the face is.
 PICTURE = np.random.default_rng(1).integers(40, 220, (240, 640, 3)).astype(np.uint8)
-POLICY = Policy(
-    threshold=0.5,
-    margin=0.05,
-    agree_frames=3,
-    window_s=2.0,
-    deny_frames=6,
-    visit_gap_s=1.5,
-    repeat_s=30.0,
-    model_id=MODEL,
-)
+POLICY = policy(model_id=MODEL, least_frames=3)
 
 
 def face(x, eye_px=40.0):
@@ -51,7 +45,7 @@ class Plan:
 def played(tmp_path):
     """Return a function that shows frames of faces, all of whom are taken for Ada."""
 
-    def play(*frames):
+    def play(*frames, policy=POLICY):
         steps = []
         with ExitStack() as stack:
             gallery = stack.enter_context(closing(GalleryStore(tmp_path / "g.sqlite", MODEL)))
@@ -62,11 +56,9 @@ def played(tmp_path):
                 detector=Plan(*frames),
                 embedder=StubEmbedder([ADA]),
                 gallery=gallery,
-                audit=audit,
-                relay=RecordingRelay(),
                 limits=QualityConfig(),
-                policy=POLICY,
-                release_s=3.0,
+                policy=policy,
+                keeper=Doorkeeper(RecordingRelay(), audit, Timing(release_s=3.0, cap_s=10.0)),
             )
             watch(door, on_step=steps.append)
         return steps
@@ -98,3 +90,17 @@ def test_the_order_in_which_a_detector_finds_faces_does_not_matter(played):
     pair = [face(200), face(450)]
     steps = played(pair, pair[::-1], pair)
     assert [step.observation.faces[0].track for step in steps] == [1, 2, 1]
+
+
+def test_an_observation_says_how_many_were_searched_and_how_many_are_near(played):
+    """A face too small to be judged is in nobody's company."""
+    steps = played([face(200)], [face(450, 40.0), face(200, 38.0)], [face(450), face(200, 8.0)])
+    seen = [step.observation for step in steps]
+    assert [each.references for each in seen] == [1, 1, 1]
+    assert [each.in_view for each in seen] == [1, 2, 1]
+
+
+def test_a_site_may_let_in_nobody_while_two_are_near(played):
+    pair = [face(450), face(200, 38.0)]
+    steps = played(pair, pair, pair, pair, policy=replace(POLICY, alone_only=True))
+    assert {step.decision.reason for step in steps} == {Reason.SEVERAL_FACES}

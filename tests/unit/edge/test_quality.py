@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from edge.align import align
-from edge.config import QualityConfig
-from edge.detect import HaarDetector
+from edge.bundles.bundle import inspect_bundle
+from edge.config import SHIPPED_BUNDLE, DetectorConfig, QualityConfig
+from edge.detect import open_detector
 from edge.pose import MEAN_FACE
 from edge.quality import flaws, for_enrolment
 from edge.vocabulary import AlignedFace, Box, Detection, Flaw
@@ -170,8 +171,10 @@ def test_a_limit_of_zero_switches_a_check_off(limit):
     ("pattern", "smallest_face_px"),
     [("att-faces/s*/1.pgm", 48), ("frll/0[0-2]?/neutral_front.jpg", 80)],
 )
-def test_ordinary_portraits_have_no_flaw(shared_data, pattern, smallest_face_px):
-    detector = HaarDetector(smallest_face_px)
+@pytest.mark.parametrize("backend", ["janus", "haar"])
+def test_ordinary_portraits_have_no_flaw(shared_data, pattern, smallest_face_px, backend):
+    config = DetectorConfig(backend=backend, smallest_face_px=smallest_face_px)
+    detector = open_detector(config, eyes=inspect_bundle(SHIPPED_BUNDLE).eyes)
     paths = sorted(shared_data.glob(pattern))[:20]
     assert len(paths) >= 10
     for path in paths:

@@ -13,10 +13,12 @@ from types import ModuleType
 
 import pytest
 
+from edge import gpio
 from edge import relay as relay_module
 from edge.config import RelayConfig
 from edge.errors import ConfigError, RelayError
-from edge.relay import HARD_CAP_S, GpioRelay, PinDriver, Pulse, Relay, open_relay
+from edge.gpio import PinDriver
+from edge.relay import HARD_CAP_S, GpioRelay, Pulse, Relay, open_relay
 
 SLACK_S = 1.0  # these machines are shared: a timer may be late, never early
 
@@ -369,7 +371,7 @@ def test_an_lgpio_that_cannot_write_its_pipe_is_an_error_that_names_the_variable
     def refuse(_name):
         raise FileNotFoundError(2, "No such file or directory", ".lgd-nfy-3")
 
-    monkeypatch.setattr(relay_module.importlib, "import_module", refuse)
+    monkeypatch.setattr(gpio.importlib, "import_module", refuse)
     with pytest.raises(RelayError, match="LG_WD"):
         open_relay(RelayConfig(pin_factory="lgpio"))
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from policies import policy
 
-from edge.decide import Policy
 from edge.pipeline import Step
 from edge.replay import Tally, wilson
 from edge.vocabulary import (
@@ -23,7 +23,7 @@ from edge.vocabulary import (
     Reason,
 )
 
-POLICY = Policy(0.5, 0.05, 3, 2.0, 6, 1.5, 30.0, "m")
+POLICY = policy(lead=0.5)
 NAMES = {"1": "Ada", "2": "Grace"}
 SHOWN = {0: "Ada", 1: "Eve"}
 PIXELS = np.zeros((4, 4, 3), np.uint8)

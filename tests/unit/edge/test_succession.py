@@ -11,7 +11,8 @@ import pytest
 from edge.bundles.succession import Succession
 from edge.errors import GalleryError, GalleryModelMismatchError
 from edge.gallery import GalleryStore
-from edge.stores.gallery_layout import LAYOUT
+from edge.stores.gallery_layout import PLAIN, gallery_layout
+from edge.stores.keyfile import KeyFile
 from edge.vocabulary import Embedding
 
 OLD, NEW = "a" * 64, "b" * 64
@@ -42,22 +43,38 @@ def path(tmp_path):
     return path
 
 
-def test_a_gallery_of_the_first_schema_keeps_everybody(tmp_path):
+@pytest.mark.parametrize("schema", [1, 2])
+def test_a_gallery_of_an_earlier_schema_keeps_everybody_and_is_sealed(tmp_path, schema):
     path = tmp_path / "gallery.sqlite"
+    application_id = gallery_layout(KeyFile(tmp_path / "none")).application_id
     with closing(sqlite3.connect(path, isolation_level=None)) as rows:
-        for statement in LAYOUT.migrations[0]:
+        for statement in PLAIN[0]:
             rows.execute(statement)
-        rows.execute(f"PRAGMA application_id = {LAYOUT.application_id}")
-        rows.execute("PRAGMA user_version = 1")
+        rows.execute(f"PRAGMA application_id = {application_id}")
+        rows.execute(f"PRAGMA user_version = {schema}")
         rows.execute("UPDATE model SET model_id = ?, size = 32", (OLD,))
         rows.execute("INSERT INTO subject VALUES ('01', 'Ada', 'ada', '2026-11-22')")
         rows.execute(
             "INSERT INTO reference (subject_id, vector, enrolled_on) VALUES ('01', ?, '2026')",
             (embedding(1).vector.tobytes(),),
         )
+        if schema == 2:
+            for statement in PLAIN[1]:
+                rows.execute(statement)
+            rows.execute(
+                "INSERT INTO crop VALUES (7, '01', 'a-geometry/v1', ?)", (crop(1).tobytes(),)
+            )
+            rows.execute("UPDATE reference SET crop_id = 7")
+    before = everything_in(tmp_path)
     with GalleryStore(path, OLD) as gallery:
         np.testing.assert_array_equal(gallery.load().matrix, embedding(1).vector[np.newaxis])
         assert [(each.name, each.references) for each in gallery.people()] == [("Ada", 1)]
+        assert gallery.find("ADA").enrolled_on == "2026-11-22"
+        # What lay open is sealed now, also in what SQLite left of the old tables.
+        pixels = [crop(1).tobytes()[:16]] if schema == 2 else []
+        for lies_open in (b"Ada", embedding(1).vector.tobytes()[:16], *pixels):
+            assert lies_open in before
+            assert lies_open not in everything_in(tmp_path)
 
 
 def test_an_unprepared_model_is_still_refused(path):
@@ -101,22 +118,31 @@ def test_an_embedding_of_another_model_changes_nothing(path):
 
 
 @pytest.mark.parametrize("act", ["forget", "retain"])
-def test_what_is_erased_leaves_no_bytes(path, act):
-    kept, template = crop(1).tobytes()[:64], embedding(1).vector.tobytes()
-    there = b"".join(each.read_bytes() for each in path.parent.iterdir())
-    assert kept in there
-    assert template in there
+def test_what_is_erased_leaves_nothing_that_opens(path, act):
+    with closing(sqlite3.connect(path)) as rows:
+        (vector,) = rows.execute("SELECT vector FROM reference WHERE crop_id").fetchone()
+        key, kept = rows.execute(
+            "SELECT key, substr(pixels, 1, 64) FROM crop JOIN subject USING (subject_id) "
+            "JOIN subject_key USING (slot)"
+        ).fetchone()
     with Succession(path) as gallery:
         gallery.prepare(NEW, GEOMETRY, by_new_model)
-    with GalleryStore(path, NEW) as gallery:
-        if act == "forget":
+    assert all(each in everything_in(path.parent) for each in (vector, key, kept))
+    if act == "forget":
+        with GalleryStore(path, NEW) as gallery:
             gallery.forget("Ada")
+        assert key not in everything_in(path.parent)
     if act == "retain":
+        GalleryStore(path, NEW).close()
         with Succession(path) as gallery:
             assert gallery.retain({NEW}) == 2
-    left = b"".join(each.read_bytes() for each in path.parent.iterdir())
-    assert template not in left
-    assert (kept in left) == (act == "retain")
+        assert vector not in everything_in(path.parent)
+        assert key in everything_in(path.parent), "Ada is still enrolled"
+        assert kept in everything_in(path.parent)
+
+
+def everything_in(directory):
+    return b"".join(each.read_bytes() for each in directory.iterdir())
 
 
 def test_a_gallery_that_is_not_there_is_not_made(tmp_path):

@@ -13,7 +13,8 @@ from edge.config import RelayConfig
 from edge.detect import Detector
 from edge.embed import Embedder
 from edge.errors import CameraError, RelayError
-from edge.relay import HARD_CAP_S, PIN_DRIVERS, Relay, open_relay
+from edge.gpio import PIN_DRIVERS
+from edge.relay import HARD_CAP_S, Relay, open_relay
 from edge.testing import RecordingRelay, ReplayCamera, StubDetector, StubEmbedder
 from edge.vocabulary import AlignedFace, Box, Detection, Frame
 
@@ -198,4 +199,4 @@ def test_a_replay_camera_is_a_camera():
 
 def test_no_configuration_leads_to_a_stand_in():
     built = [*BACKENDS.values(), *PIN_DRIVERS.values()]
-    assert {each.__module__ for each in built} == {"edge.camera", "edge.relay"}
+    assert {each.__module__ for each in built} == {"edge.camera", "edge.gpio"}

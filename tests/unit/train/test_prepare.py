@@ -117,8 +117,8 @@ prepare(Path({str(photos)!r}), Path({str(crops)!r}))
 def test_crops_of_two_detectors_are_never_mixed(shared_data, tmp_path):
     photos = faces(shared_data, tmp_path / "photos")
     prepare(photos, tmp_path / "crops")
-    with pytest.raises(ConfigError, match="detector haar placed"):
-        prepare(photos, tmp_path / "crops", detector=DetectorConfig(backend="janus"))
+    with pytest.raises(ConfigError, match="detector janus placed"):
+        prepare(photos, tmp_path / "crops", detector=DetectorConfig(backend="haar"))
 
 
 def test_many_refusals_are_shown_on_several_sheets(tmp_path):

@@ -1,0 +1,348 @@
+"""False accepts per visit, and genuine visits granted in time, behind the door's own stages.
+
+    python bench/visits.py ../shared/data --strangers 400 --genuine 200 --json visits.json
+    python bench/visits.py ../shared/data --correlation
+
+Strangers are people of LFW and FRLL who are not enrolled, one picture each; a visit is that picture
+filmed (`bench/visit_pictures.py`). Galleries hold one reference each of people of LFW, first those
+with a second picture, who make the genuine visits, of one second. Each stranger visits the gallery
+of 1,000, and one of ten disjoint galleries of 100, for --stay-s. The sequential test is the door's;
+its target is what it is asked for. An interval is Clopper and Pearson's, 95 %, of visits. Nobody of
+these people was trained on. What the visits lack is said in `visit_pictures.py`.
+
+`--correlation` estimates how alike the ratios of one visit are: the share of their variance that is
+between visits (one-way analysis of variance), of pairs of different people and of the same.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from visit_pictures import BoolArray, Eyes, Visits, film, open_eyes
+
+from edge.config import DecisionConfig
+from edge.decide import Policy, VisitState, reachable, step
+from edge.match import rank
+from edge.pipeline import policy_from
+from edge.promise import promise
+from edge.vocabulary import (
+    Box,
+    Decision,
+    Detection,
+    Embedding,
+    FloatArray,
+    Gallery,
+    Observation,
+    ObservedFace,
+    Outcome,
+)
+from train.data.datasets import Picture, read_att, read_folder, read_lfw
+from train.measuring.metrics import Interval, clopper_pearson
+
+_ROOT = Path(__file__).parents[1]
+_PARTS = 10  # galleries of a tenth of the largest one
+_RULE_OF_THREE = 3  # where none of n happened, its rate is below 3 / n at 95 %
+_FACE = Detection(Box(0, 0, 1, 1), np.zeros((5, 2), np.float32), 1.0)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cast:
+    """Who is enrolled, who of them comes, and who else does."""
+
+    references: Visits
+    genuine: Visits
+    strangers: Visits
+
+
+def cast(
+    data: Path, eyes: Eyes, *, strangers: int, genuine: int, gallery: int, frames: int,
+    stay: int, seed: int, cache: Path | None,
+) -> Cast:  # fmt: skip
+    """Draw the people, and film them."""
+    drawn = np.random.default_rng(seed)
+    pictures: dict[str, list[Picture]] = {}
+    for each in read_lfw(data / "lfw-pairs.zip").pictures:
+        pictures.setdefault(each.subject, []).append(each)
+    people = [str(each) for each in drawn.permutation(sorted(pictures))]
+    people.sort(key=lambda each: len(pictures[each]) < 2)  # stable: keeps the order
+    enrolled, others = people[:gallery], people[gallery:]
+    back = [each for each in enrolled if len(pictures[each]) > 1]
+    back = [str(each) for each in drawn.permutation(back)[:genuine]]
+    neutral = [each for each in read_folder(data / "frll").pictures if "neutral" in each.path]
+    outside = [pictures[each][0] for each in drawn.permutation(others)] + neutral
+    outside = [outside[at] for at in drawn.permutation(len(outside))[:strangers]]
+
+    def filmed(wanted: Sequence[Picture], count: int, name: str) -> Visits:
+        return film(wanted, count, eyes, seed=seed, cache=cache, name=name)
+
+    return Cast(
+        filmed([pictures[each][0] for each in enrolled], 1, "references"),
+        filmed([pictures[each][1] for each in back], frames, "genuine"),
+        filmed(outside, stay, "strangers"),
+    )
+
+
+def gallery_of(references: Visits, rows: Sequence[int], model_id: str) -> Gallery:
+    """Return the gallery of some of the references; a picture that is not judged enrols nobody."""
+    kept = [row for row in rows if references.usable[row, 0]]
+    return Gallery(
+        model_id,
+        tuple(references.subjects[row] for row in kept),
+        references.embeddings[kept, 0].copy(),
+    )
+
+
+def observations(
+    embeddings: FloatArray, usable: BoolArray, gallery: Gallery, rate_hz: float
+) -> list[Observation]:
+    """Return what the door observes of one visit's usable frames, (F, D)."""
+    vectors = [vector for vector, judged in zip(embeddings, usable, strict=True) if judged]
+    return [
+        Observation(
+            at / rate_hz,
+            (
+                ObservedFace(
+                    _FACE, (), rank(Embedding(vector.copy(), gallery.model_id), gallery), 1
+                ),
+            ),
+            references=len(gallery.subject_ids),
+            in_view=1,
+        )
+        for at, vector in enumerate(vectors)
+    ]
+
+
+def watched(
+    visits: Visits, at: Sequence[int], galleries: Sequence[Gallery], rate_hz: float
+) -> list[list[Observation]]:
+    """Return the observations of each visit, at the gallery that *at* says; -1: at none."""
+    return [
+        observations(vectors, usable, galleries[part], rate_hz)
+        for vectors, usable, part in zip(visits.embeddings, visits.usable, at, strict=True)
+        if part >= 0
+    ]
+
+
+def grants(seen: Sequence[Observation], policy: Policy) -> tuple[Decision | None, Decision | None]:
+    """Return the first grant by the face alone and the first with a second factor, if any."""
+    state, alone, second = VisitState(), None, None
+    for each in seen:
+        state, decision = step(state, each, policy)
+        if decision.outcome is Outcome.GRANT:
+            if decision.needs_second_factor:
+                second = second or decision
+            else:
+                alone = alone or decision
+    return alone, second
+
+
+def count(
+    seen: Sequence[Sequence[Observation]], truth: Sequence[str | None], policy: Policy
+) -> dict[str, int]:
+    """Count visits by what they ended with: as the person who came, or as somebody else."""
+    counted = dict.fromkeys(("visits", "alone", "alone_wrong", "second", "second_wrong"), 0)
+    for visit, person in zip(seen, truth, strict=True):
+        counted["visits"] += 1
+        for name, found in zip(("alone", "second"), grants(visit, policy), strict=True):
+            if found is not None:
+                counted[name if found.subject_id == person else f"{name}_wrong"] += 1
+    return counted
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What one gallery's size and one target came to; rates with their 95 % intervals."""
+
+    gallery: int
+    target: float
+    reachable: float
+    strangers: int
+    false_accepts: int
+    false_accept_rate: Interval
+    verdict: str
+    strangers_asked_for_pin: int
+    genuine: int
+    genuine_not_judged: int
+    granted_alone: Interval
+    granted_alone_or_asked_for_pin: Interval
+    granted_as_another: int
+
+    def __str__(self) -> str:
+        """Return one line."""
+        false, alone = self.false_accept_rate, self.granted_alone
+        return (
+            f"gallery {self.gallery:5}, target {self.target:7.0e}, reachable {self.reachable:.2g}: "
+            f"{self.false_accepts} of {self.strangers} strangers, {false.rate:.2%} "
+            f"({false.low:.3%} to {false.high:.2%}), {self.strangers_asked_for_pin} for a PIN; "
+            f"genuine within 1 s: {alone.rate:.1%} ({alone.low:.1%} to {alone.high:.1%}) alone, "
+            f"{self.granted_alone_or_asked_for_pin.rate:.1%} with PIN too, "
+            f"{self.granted_as_another} as another; {self.verdict}"
+        )
+
+
+def rows(people: Cast, base: Policy, targets: Sequence[float], *, rate_hz: float) -> Iterator[Row]:
+    """Yield one row for each gallery's size and target."""
+    everybody = range(len(people.references.subjects))
+    for parts in (_PARTS, 1):
+        split = [list(everybody)[part::parts] for part in range(parts)]
+        galleries = [gallery_of(people.references, each, base.model_id) for each in split]
+        size = len(split[0])
+
+        outside = [visit % parts for visit in range(len(people.strangers.subjects))]
+        home = {name: at for at, each in enumerate(galleries) for name in each.subject_ids}
+        inside = [home.get(name, -1) for name in people.genuine.subjects]
+        strangers = watched(people.strangers, outside, galleries, rate_hz)
+        genuine = watched(people.genuine, inside, galleries, rate_hz)
+        names = [name for name, at in zip(people.genuine.subjects, inside, strict=True) if at >= 0]
+        for target in targets:
+            policy = replace(base, false_accept=target)
+            wrong = count(strangers, [None] * len(strangers), policy)
+            right = count(genuine, names, policy)
+            false = clopper_pearson(wrong["alone_wrong"], wrong["visits"])
+            judged = [len(visit) >= policy.least_frames for visit in genuine]
+            granted = clopper_pearson(right["alone"], max(sum(judged), 1))
+            either = clopper_pearson(right["alone"] + right["second"], max(sum(judged), 1))
+            yield Row(
+                gallery=size,
+                target=target,
+                reachable=max(reachable(policy, len(each.subject_ids)) for each in galleries),
+                strangers=wrong["visits"],
+                false_accepts=wrong["alone_wrong"],
+                false_accept_rate=false,
+                verdict=verdict(target, false.low, false.high, wrong["visits"]),
+                strangers_asked_for_pin=wrong["second_wrong"],
+                genuine=sum(judged),
+                genuine_not_judged=len(judged) - sum(judged),
+                granted_alone=granted,
+                granted_alone_or_asked_for_pin=either,
+                granted_as_another=right["alone_wrong"] + right["second_wrong"],
+            )
+
+
+def verdict(target: float, low: float, high: float, visits: int) -> str:
+    """Say what so many visits show about *target*."""
+    if low > target:
+        return "MISSED: above the target"
+    if high <= target:
+        return "held: the whole interval is below the target"
+    if visits * target < _RULE_OF_THREE:
+        return f"not shown: {visits} visits are too few, {_RULE_OF_THREE / target:,.0f} are needed"
+    return "held: the target is within the interval"
+
+
+def correlations(data: Path, eyes: Eyes, people: Cast, cache: Path | None) -> Iterator[str]:
+    """Yield how alike the ratios of one visit are, by the two kinds of repeated frames."""
+    filmed, enrolled = people.genuine, people.references
+    home = {name: at for at, name in enumerate(enrolled.subjects)}
+    one = [
+        (filmed.embeddings[visit][filmed.usable[visit]], home[name])
+        for visit, name in enumerate(filmed.subjects)
+    ]
+    usable = enrolled.usable[:, 0]
+    yield from _told("LFW, filmed", one, enrolled.embeddings[:, 0], usable, eyes)
+    pictures = read_att(data / "att-faces").pictures
+    seen = film(pictures, 1, eyes, seed=0, cache=cache, name="att")
+    subjects = np.array(seen.subjects)
+    names = sorted(set(seen.subjects))
+    first = [int(np.flatnonzero(subjects == name)[0]) for name in names]
+    several = [
+        (seen.embeddings[np.flatnonzero((subjects == name) & seen.usable[:, 0])[1:], 0], at)
+        for at, name in enumerate(names)
+    ]
+    vectors, judged = seen.embeddings[first, 0], seen.usable[first, 0]
+    yield from _told("AT&T, nine pictures", several, vectors, judged, eyes)
+
+
+def _told(
+    name: str,
+    visits: Sequence[tuple[FloatArray, int]],
+    references: FloatArray,
+    usable: BoolArray,
+    eyes: Eyes,
+) -> Iterator[str]:
+    kinds: dict[str, list[FloatArray]] = {"of different people": [], "of one person": []}
+    known = eyes.bundle.evidence
+    for vectors, own in visits:
+        ratios = np.interp(
+            vectors @ references.T, known.scores, known.log_likelihood_ratios
+        ).astype(np.float32)
+        for at in np.flatnonzero(usable):
+            kinds["of one person" if at == own else "of different people"].append(ratios[:, at])
+    for kind, groups in kinds.items():
+        yield (
+            f"{name:20} {kind:20} {intraclass(groups):.3f} "
+            f"({len(groups):,} pairs of visit and reference)"
+        )
+
+
+def intraclass(groups: Sequence[FloatArray]) -> float:
+    """Return the intraclass correlation of groups of values, by one-way analysis of variance."""
+    kept = [np.asarray(each, np.float64) for each in groups if len(each) > 1]
+    sizes = np.array([len(each) for each in kept])
+    total, mean = int(sizes.sum()), float(np.concatenate(kept).mean())
+    between = sum(len(each) * (each.mean() - mean) ** 2 for each in kept) / (len(kept) - 1)
+    within = sum(float(((each - each.mean()) ** 2).sum()) for each in kept) / (total - len(kept))
+    typical = (total - float((sizes**2).sum()) / total) / (len(kept) - 1)
+    return float((between - within) / (between + (typical - 1) * within))
+
+
+def main() -> None:
+    """Print a row as it is known, and write all of them at the end."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("data", type=Path, help="directory of lfw-pairs.zip, frll and att-faces")
+    parser.add_argument("--bundle", type=Path, default=_ROOT / "edge" / "model")
+    parser.add_argument("--strangers", type=int, default=3000)
+    parser.add_argument("--genuine", type=int, default=900)
+    parser.add_argument(
+        "--gallery", type=int, default=1000, help="the largest; ten parts of it too"
+    )
+    parser.add_argument("--frames", type=int, default=10, help="a second; a genuine visit is one")
+    parser.add_argument("--stay-s", type=float, default=2.0, help="how long a stranger stays")
+    parser.add_argument("--targets", type=float, nargs="+", default=[1e-2, 1e-3, 1e-4, 1e-5])
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--cache", type=Path, help="folder of embeddings that are made once")
+    parser.add_argument("--correlation", action="store_true")
+    parser.add_argument("--json", type=Path, help="write the rows here too")
+    arguments = parser.parse_args()
+    eyes = open_eyes(arguments.bundle)
+    people = cast(
+        arguments.data,
+        eyes,
+        strangers=arguments.strangers,
+        genuine=arguments.genuine,
+        gallery=arguments.gallery,
+        frames=arguments.frames,
+        stay=round(arguments.frames * arguments.stay_s),
+        seed=arguments.seed,
+        cache=arguments.cache,
+    )
+    if arguments.correlation:
+        print("\n".join(correlations(arguments.data, eyes, people, arguments.cache)))
+        return
+    bundle = eyes.bundle
+    base = policy_from(DecisionConfig(), bundle.operating_point, bundle.evidence, bundle.model_id)
+    usable = people.strangers.usable.mean(), people.genuine.usable.mean()
+    print(
+        f"{bundle.name} {bundle.model_id[:12]}; {arguments.frames} frames a second, of which are "
+        f"judged: {usable[0]:.1%} of strangers, {usable[1]:.1%} of genuine visitors"
+    )
+    for size in (arguments.gallery // _PARTS, arguments.gallery):
+        print(promise(base, size))
+    made = []
+    for row in rows(people, base, arguments.targets, rate_hz=float(arguments.frames)):
+        made.append(asdict(row))
+        print(row, flush=True)
+    if arguments.json:
+        facts = {"model_id": bundle.model_id, "bundle_id": bundle.bundle_id, "rows": made}
+        arguments.json.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

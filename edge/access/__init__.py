@@ -1,0 +1,1 @@
+"""Who may pass when: policy, schedules, PINs, attempt limits, and the gate that weighs them."""
