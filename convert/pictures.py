@@ -1,4 +1,4 @@
-"""The pictures that a conversion rests on: found, thinned by person, cropped, judged by the door."""
+"""The pictures that a conversion rests on: found, thinned by person, brought to crops, judged."""
 
 from __future__ import annotations
 

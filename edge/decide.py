@@ -20,12 +20,11 @@ who chats in front of it neither keeps it open nor fills the log.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
-from edge.evidence import effective_frames, needed, reachable_rate, summed
+from edge.evidence import effective_frames, needed, reachable_rate
+from edge.standing import JudgedFrame, Standing, judged, stand
 from edge.vocabulary import (
-    Candidate,
     Decision,
     EvidenceMap,
     Flaw,
@@ -33,8 +32,6 @@ from edge.vocabulary import (
     Outcome,
     Reason,
 )
-
-_NAMELESS_SCORE = -1.0  # of a subject whom a frame does not name: the map gives its lowest ratio
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,17 +58,6 @@ class Policy:
 
 
 @dataclass(frozen=True, slots=True)
-class JudgedFrame:
-    """What one frame says about the subjects that it names; ``first`` is the likeliest of them."""
-
-    at_s: float
-    references: int
-    first: str | None
-    scores: Mapping[str, float] = field(default_factory=dict)
-    ratios: Mapping[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
 class VisitState:
     """What the door remembers of the visit so far; ``tests`` are those that ended."""
 
@@ -84,18 +70,6 @@ class VisitState:
     granted_weakly: bool = False
     granted_at_s: float = float("-inf")
     denied_at_s: float = float("-inf")
-
-
-@dataclass(frozen=True, slots=True)
-class _Standing:
-    """Where a test stands: the leading subject, the evidence in nats, and what it rests on."""
-
-    subject_id: str | None
-    evidence: float
-    lead: float | None
-    scores: tuple[float, ...] = ()
-    ratios: tuple[float, ...] = ()
-    rival_ratios: tuple[float, ...] = ()
 
 
 def reachable(policy: Policy, references: int) -> float:
@@ -146,7 +120,7 @@ def step(
         earlier, state = state, replace(_ended(state), track=face.track)
         if len(earlier.frames) >= policy.least_frames and _may_deny(state, now_s, policy):
             return replace(state, denied_at_s=now_s), _denial(earlier, policy, left=True)
-    frame = _judged(observation, face.candidates, policy)
+    frame = judged(observation, face.candidates, policy.evidence)
     if _granted_just_now(state, frame.first, now_s, policy) and not state.granted_weakly:
         return replace(state, frames=()), _wait(Reason.ALREADY_GRANTED, observation, policy)
     return _settle(replace(state, frames=(*state.frames, frame)), policy)
@@ -155,7 +129,7 @@ def step(
 def _settle(state: VisitState, policy: Policy) -> tuple[VisitState, Decision]:
     """Tell what the evidence of the test in progress comes to."""
     newest = state.frames[-1]
-    standing = _stand(state.frames, policy)
+    standing = stand(state.frames, policy.evidence, policy.correlation)
     alone, with_pin = _bounds(state, policy)
     # Who is granted is named by the newest frame too: the gallery may have changed meanwhile.
     enough = len(state.frames) >= policy.least_frames
@@ -183,7 +157,7 @@ def _settle(state: VisitState, policy: Policy) -> tuple[VisitState, Decision]:
 
 
 def _granted(
-    state: VisitState, standing: _Standing, policy: Policy, *, weakly: bool
+    state: VisitState, standing: Standing, policy: Policy, *, weakly: bool
 ) -> tuple[VisitState, Decision]:
     """Grant; only one that opens by itself makes the next test a first one."""
     reason = Reason.WEAK_MATCH if weakly else Reason.MATCH
@@ -216,53 +190,6 @@ def _granted_just_now(
     return recent and subject_id is not None and subject_id == state.granted_to
 
 
-def _judged(
-    observation: Observation, candidates: tuple[Candidate, ...], policy: Policy
-) -> JudgedFrame:
-    """Weigh the candidates of one frame; where a score is no number, it names nobody."""
-    if candidates and (observation.references is None or observation.references < 1):
-        raise ValueError(
-            f"{len(candidates)} candidates of {observation.references} references: an observation "
-            "says how many were searched, for they all could be mistaken for"
-        )
-    at_s, references = observation.captured_at_s, observation.references or 0
-    if not candidates or not all(math.isfinite(each.score) for each in candidates):
-        return JudgedFrame(at_s, references, None)
-    scores = {each.subject_id: each.score for each in candidates}
-    ratios = {subject_id: policy.evidence.at(score) for subject_id, score in scores.items()}
-    return JudgedFrame(at_s, references, candidates[0].subject_id, scores, ratios)
-
-
-def _stand(frames: tuple[JudgedFrame, ...], policy: Policy) -> _Standing:
-    """Add up the evidence of every subject who was named.
-
-    A frame that does not name a subject speaks against it as much as the map can. As a rival of the
-    leading one it may have been just below the last that was named, and is taken to be there.
-    """
-    lowest = policy.evidence.log_likelihood_ratios[0]
-    named = sorted({subject_id for frame in frames for subject_id in frame.ratios})
-    own = {each: [frame.ratios.get(each, lowest) for frame in frames] for each in named}
-    if not named:
-        return _Standing(None, summed([lowest] * len(frames), policy.correlation), None)
-    first = max(named, key=lambda each: math.fsum(own[each]))
-    evidence = summed(own[first], policy.correlation)
-    last = [min(frame.ratios.values(), default=lowest) for frame in frames]
-    rivals = [
-        tuple(frame.ratios.get(each, at) for frame, at in zip(frames, last, strict=True))
-        for each in named
-        if each != first
-    ]
-    rival = max(rivals, key=math.fsum, default=())
-    return _Standing(
-        subject_id=first,
-        evidence=evidence,
-        lead=evidence - summed(rival, policy.correlation) if rival else None,
-        scores=tuple(frame.scores.get(first, _NAMELESS_SCORE) for frame in frames),
-        ratios=tuple(own[first]),
-        rival_ratios=rival,
-    )
-
-
 def _bounds(state: VisitState, policy: Policy) -> tuple[float, float]:
     """Return the evidence in nats that opens alone, and that which opens with a second factor.
 
@@ -274,11 +201,11 @@ def _bounds(state: VisitState, policy: Policy) -> tuple[float, float]:
     return alone, min(alone, needed(policy.false_accept_with_pin, 1, test))
 
 
-def _leads(standing: _Standing, policy: Policy) -> bool:
+def _leads(standing: Standing, policy: Policy) -> bool:
     return standing.lead is None or standing.lead >= policy.lead
 
 
-def _most(standing: _Standing, policy: Policy) -> float:
+def _most(standing: Standing, policy: Policy) -> float:
     """Return the evidence that the frames which are left could still bring it to."""
     left = max(policy.most_frames - len(standing.ratios), 0)
     total = math.fsum(standing.ratios) + left * policy.evidence.log_likelihood_ratios[-1]
@@ -286,9 +213,7 @@ def _most(standing: _Standing, policy: Policy) -> float:
     return total / frames * effective_frames(frames, policy.correlation)
 
 
-def _reason(
-    state: VisitState, standing: _Standing, policy: Policy, *, left: bool = False
-) -> Reason:
+def _reason(state: VisitState, standing: Standing, policy: Policy, *, left: bool = False) -> Reason:
     """Say why the evidence of the test in progress does not open."""
     if standing.subject_id is None and state.frames[-1].references == 0:
         return Reason.EMPTY_GALLERY
@@ -302,7 +227,7 @@ def _reason(
 
 def _denial(state: VisitState, policy: Policy, *, left: bool) -> Decision:
     """Deny with the numbers of the test that ended."""
-    standing = _stand(state.frames, policy)
+    standing = stand(state.frames, policy.evidence, policy.correlation)
     reason = _reason(state, standing, policy, left=left)
     if reason is Reason.AGREEING:
         reason = Reason.NO_MATCH
@@ -310,7 +235,7 @@ def _denial(state: VisitState, policy: Policy, *, left: bool) -> Decision:
 
 
 def _decision(
-    outcome: Outcome, reason: Reason, state: VisitState, standing: _Standing, policy: Policy
+    outcome: Outcome, reason: Reason, state: VisitState, standing: Standing, policy: Policy
 ) -> Decision:
     newest = state.frames[-1]
     named = outcome is Outcome.GRANT or reason is Reason.AGREEING

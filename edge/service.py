@@ -19,6 +19,7 @@ from edge.doorkeeper import Doorkeeper
 from edge.embed import Embedder, open_embedder
 from edge.errors import DoorError
 from edge.gallery import GalleryStore
+from edge.health.care import Care
 from edge.instance import sole_door
 from edge.pipeline import Door, Step, policy_from, watch
 from edge.privacy import SnapshotTaker, apply_retention
@@ -48,8 +49,12 @@ def open_encoder(config: DoorConfig) -> tuple[Bundle, Embedder]:
 
 
 @contextmanager
-def open_door(config: DoorConfig) -> Iterator[Door]:
+def open_door(config: DoorConfig, care: Care) -> Iterator[Door]:
     """Open every stage, the relay first so that the strike is locked while the rest starts.
+
+    Args:
+        config: the whole configuration.
+        care: gives the camera, which is opened when its first frame is asked for, and measures.
 
     Raises:
         DoorError: from the first stage that cannot be opened; what was open is closed.
@@ -70,11 +75,11 @@ def open_door(config: DoorConfig) -> Iterator[Door]:
         detector = open_detector(
             config.detector, runtime=config.encoder.runtime, eyes=bundle.eyes, frames=True
         )
-        camera = stack.enter_context(closing(open_camera(config.camera)))
+        camera = stack.enter_context(closing(care.camera))
         yield Door(
             camera=camera,
-            detector=detector,
-            embedder=embedder,
+            detector=care.detector(detector),
+            embedder=care.embedder(embedder),
             gallery=gallery,
             limits=config.quality,
             policy=policy_from(
@@ -106,8 +111,9 @@ def serve(config: DoorConfig) -> None:
     for number in _SIGNALS:
         signal.signal(number, stop)
     try:
-        with sole_door(config.store.audit.parent), open_door(config) as door:
-            _run(door, SnapshotTaker(config))
+        care = Care(config, lambda: open_camera(config.camera))
+        with sole_door(config.store.audit.parent), open_door(config, care) as door:
+            _run(door, SnapshotTaker(config), care)
     except (DoorError, ImportError, SystemError):
         # Foreign code that is interrupted while it loads reports a failure of its own instead.
         if asked:
@@ -115,18 +121,30 @@ def serve(config: DoorConfig) -> None:
         raise
 
 
-def _run(door: Door, take: SnapshotTaker) -> None:
+def _run(door: Door, take: SnapshotTaker, care: Care) -> None:
     door.keeper.note("start", model_id=door.embedder.model_id)
-    said = promise(door.policy, len(door.gallery.load().subject_ids))
+    people = len(door.gallery.load().subject_ids)
+    said = promise(door.policy, people)
     log.log(logging.INFO if said.alone else logging.WARNING, "%s", said)
-    report = Reporter()
+    report, keeper = Reporter(), door.keeper
 
     def on_step(step: Step) -> None:
+        care.processed(step.frame, step.decision)
         report(step)
         take(door.keeper.audit.decision_seq, step.decision, step.frame.pixels)
 
+    watched = care.around(
+        last_words=(
+            lambda _: keeper.relay.lock(),
+            lambda fault: _note_quietly(keeper, "watchdog", fault=fault.name.lower()),
+        ),
+        note=lambda fault: _note_quietly(keeper, "camera", fault=fault),
+        state=lambda: keeper.state.name.value,
+        parts={"bundle": {"model": door.policy.model_id[:12]}, "gallery": {"people": people}},
+    )
     try:
-        watch(door, on_step)
+        with watched:
+            watch(door, on_step)
     except DoorError as exc:
         _note_quietly(door.keeper, "error", error=type(exc).__name__)
         raise

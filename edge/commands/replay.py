@@ -34,6 +34,7 @@ from edge.errors import ConfigError, EnrolmentError
 from edge.gallery import GalleryStore
 from edge.pictures.picture import read_picture
 from edge.pipeline import Door, Step, policy_from, watch
+from edge.promise import promise
 from edge.replay import Tally
 from edge.service import Reporter, open_encoder
 from edge.testing import RecordingRelay
@@ -98,6 +99,9 @@ def _run(arguments: Namespace) -> int:
         )
         if arguments.enrol:
             _enrol(recording, arguments.enrol, door)
+        said = promise(door.policy, len(door.gallery.load().subject_ids))
+        if not said.alone:
+            log.warning("%s", said)
         tally = Tally(door.policy, recording.truth, door.gallery.names())
         observers: list[Callable[[Step], None]] = [tally, _Progress(len(recording.truth))]
         if not arguments.quiet:

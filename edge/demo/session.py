@@ -184,9 +184,7 @@ def facts(stages: Stages, session: Session) -> dict[str, str]:
             f"{point.threshold:.3f}: FMR {point.fmr:.2g}, FNMR {point.fnmr:.2g} on "
             f"{point.data_id} ({point.comparisons:,} non-mated, {point.mated:,} mated comparisons)"
         ),
-        "decision": str(
-            promise(session.door.policy, len(session.door.gallery.load().subject_ids))
-        ),
+        "decision": str(promise(session.door.policy, len(session.door.gallery.load().subject_ids))),
         "frames": (
             f"{len(moments)}: a face in {sum(each.found for each in moments)}, "
             f"judged in {sum(each.judged for each in moments)}"

@@ -35,14 +35,14 @@ WHEELS = (
     "tflite-runtime==2.14.0",
 )  # fmt: skip
 PLATFORMS = ("manylinux_2_34", "manylinux_2_28", "manylinux_2_27", "manylinux_2_17")
-# A Pi 4's and a Pi 5's, with their part number and what they tell of themselves: the runtimes choose
-# kernels by both.
+# A Pi 4's and a Pi 5's, with their part number and what they tell of themselves: the runtimes
+# choose kernels by both.
 PROCESSORS = {
     "cortex-a72": (0xD08, "fp asimd evtstrm crc32 cpuid"),
     "cortex-a76": (
         0xD0B,
-        "fp asimd evtstrm aes pmull sha1 sha2 crc32 atomics fphp asimdhp cpuid asimdrdm lrcpc dcpop "
-        "asimddp",
+        "fp asimd evtstrm aes pmull sha1 sha2 crc32 atomics fphp asimdhp cpuid asimdrdm lrcpc "
+        "dcpop asimddp",
     ),
 }
 

@@ -72,6 +72,22 @@ def test_check_fails_with_the_branchs_code(site, tmp_path, table, code, said):
     assert said in done.stdout
 
 
+def test_check_refuses_a_door_that_could_let_in_nobody(tmp_path):
+    """No model can promise one in a thousand million; the sentence says what it can."""
+    pytest.importorskip("skimage", reason="the portrait ships with scikit-image ([demo])")
+    strict = "false_accept_per_visit = 1e-9\nfalse_accept_with_pin = 1e-9"
+    site = configure(tmp_path, source=frames(tmp_path / "frames", 8), decision=strict)
+    assert janus("check", config=site).returncode == 0
+    assert janus("enrol", "Eileen", portrait(tmp_path / "photo.png"), config=site).returncode == 0
+    done = janus("check", config=site)
+    assert done.returncode == 2, done.stdout
+    assert (
+        "FAIL  decision       with 1 reference this model can promise one visit in " in done.stdout
+    )
+    assert "nobody gets in, not even with a PIN. Install a better model, or accept" in done.stdout
+    assert "GRANT" not in janus("run", config=site).stderr
+
+
 def picture(path, pixels):
     cv2.imwrite(str(path), pixels)
     return path

@@ -140,6 +140,19 @@ def test_ten_thousand_mutations_are_refused():
     refuse_all(10_000, seed=6)
 
 
+@pytest.mark.parametrize("name", sorted(FILES))
+def test_file_of_another_bundle_is_refused_by_its_name(name):
+    """The other bundle is whole and signed by the same key; only this file is its own."""
+    with pytest.raises(BundleError, match=name):
+        check_bundle(WHOLE | {name: OTHER[name]}, SHIPPED_BUNDLE, alignment=GEOMETRY, trust=TRUSTED)
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "manifest.sig"])
+def test_manifest_or_signature_of_another_bundle_is_refused(name):
+    with pytest.raises(BundleError, match="manifest"):
+        check_bundle(WHOLE | {name: OTHER[name]}, SHIPPED_BUNDLE, alignment=GEOMETRY, trust=TRUSTED)
+
+
 def test_mutations_on_the_disk_are_refused(tmp_path):
     """The same through real files: names, lengths and all."""
     for at, mutated in enumerate(mutations(150, seed=1)):

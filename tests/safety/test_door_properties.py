@@ -100,6 +100,8 @@ class Strike(RecordingRelay):
 class Life(RuleBasedStateMachine):
     """One door through restarts: time, people, buttons, operators, faults."""
 
+    steps = releases = 0  # of all lives together
+
     def __init__(self):
         super().__init__()
         self.site = Path(tempfile.mkdtemp(prefix="janus-life-", dir=MEMORY))
@@ -140,6 +142,7 @@ class Life(RuleBasedStateMachine):
 
     def about_to_release(self):
         """Check, before the strike obeys: somebody asked, and one new record says so."""
+        Life.releases += 1
         new = self.audit.events(after_seq=self.seen_seq)
         self.seen_seq = new[-1].seq if new else self.seen_seq
         causes = [each.facts["cause"] for each in new if each.kind == "release"]
@@ -247,6 +250,10 @@ class Life(RuleBasedStateMachine):
         self.strike._fails = False
 
     @invariant()
+    def a_step_was_made(self):
+        Life.steps += 1
+
+    @invariant()
     def nothing_is_energised_too_long(self):
         began_s = self.strike.began_s
         assert began_s is None or self.now_s - began_s <= HARD_CAP_S + LATE_S + 1e-6
@@ -271,10 +278,15 @@ def lives(count, steps):
 
 
 def test_a_door_keeps_its_promises_in_a_few_random_lives():
-    run_state_machine_as_test(Life, settings=lives(5, 40))
+    before = Life.releases
+    run_state_machine_as_test(Life, settings=lives(20, 50))
+    assert Life.releases > before
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_a_door_keeps_its_promises_for_a_hundred_thousand_steps():
-    run_state_machine_as_test(Life, settings=lives(1000, 100))
+    before = Life.steps
+    run_state_machine_as_test(Life, settings=lives(1100, 100))
+    assert Life.steps - before >= 100_000
+    print(f"{Life.steps:,} steps, {Life.releases:,} releases")

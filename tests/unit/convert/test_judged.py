@@ -83,5 +83,5 @@ def test_directory_without_a_face_that_a_door_would_judge_is_refused(tmp_path, c
     for person in "ab":
         (tmp_path / person).mkdir()
         cv2.imwrite(str(tmp_path / person / "1.png"), crops[0] // 8)
-    with pytest.raises(DataSetError, match="2 of 2 pictures were passed over.* too dark"):
+    with pytest.raises(DataSetError, match=r"2 of 2 pictures were passed over.* too dark"):
         read_pictures(tmp_path)

@@ -168,8 +168,8 @@ def test_a_second_factor_is_asked_for_once_in_a_while():
 # --- refusing ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("score", [float("nan"), float("inf"), -float("inf")])
-def test_a_score_that_is_no_number_speaks_for_nobody(score):
+@pytest.mark.parametrize("score", [float("nan"), float("inf"), -float("inf"), 1.5])
+def test_a_score_that_is_no_cosine_speaks_for_nobody(score):
     decisions = play(*(seen(t / 10, {"ada": score}) for t in range(6)))
     assert {each.outcome for each in decisions} == {Outcome.WAIT, Outcome.DENY}
     beside = play(*(seen(t / 10, {"ada": 0.9, "eve": score}) for t in range(6)))
@@ -399,6 +399,7 @@ def test_what_is_reachable_falls_with_the_size_of_the_gallery():
     assert reachable(policy(correlation=1.0), 10**6) == 1.0
 
 
+@settings(deadline=None)
 @given(st.integers(1, 10**6), st.floats(0.0, 1.0), st.floats(1e-9, 0.5), st.floats(0.0, 0.01))
 def test_what_is_reachable_opens_by_perfect_frames_and_what_is_not_never_does(
     references, correlation, false_accept, above
@@ -513,7 +514,7 @@ def test_higher_scores_of_the_only_one_enrolled_never_shut_him_out(steps, score,
         if math.isfinite(each)
     ]
     high = [(pause, [{"a": max(face[0]["a"], score)}], track) for pause, face, track in low]
-    patient = replace(held, early_denial=1e-9, most_frames=200, most_s=60.0)
+    patient = replace(held, early_denial=1e-300, most_frames=200, most_s=60.0)
     first = next((i for i, e in enumerate(play(*observed(low), policy=patient)) if
                   e.outcome is Outcome.GRANT and not e.needs_second_factor), None)  # fmt: skip
     if first is None:

@@ -31,7 +31,7 @@ def looking(yaw_deg=0.0, *, eye_px=50.0, roll_deg=0.0, x=160):
     seen = np.stack([across, MEAN_FACE[:, 1]], axis=1) * eye_px
     rolled = seen @ np.array([[np.cos(lean), np.sin(lean)], [-np.sin(lean), np.cos(lean)]])
     wide = 1.4 * eye_px
-    landmarks = (rolled + (x, 130)).astype(np.float32)
+    landmarks = np.add(rolled, (x, 130)).astype(np.float32)
     return Detection(Box(x - wide, 60, x + wide, 60 + 3.6 * eye_px), landmarks, 1.0)
 
 

@@ -7,7 +7,7 @@ from itertools import accumulate
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from policies import EVIDENCE, policy
 
@@ -42,6 +42,7 @@ def test_for_equally_correlated_normal_scores_it_is_the_exact_log_likelihood_rat
     assert summed((2 * scores).tolist(), rho) == pytest.approx(exact)
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(-20, 20), min_size=1, max_size=30), st.floats(0, 1))
 def test_evidence_lies_between_that_of_the_mean_and_the_sum(ratios, correlation):
     mean, evidence = math.fsum(ratios) / len(ratios), summed(ratios, correlation)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from policies import policy
 
@@ -29,7 +29,7 @@ SHOWN = {0: "Ada", 1: "Eve"}
 PIXELS = np.zeros((4, 4, 3), np.uint8)
 
 
-def step(index, *candidates, face=True, flaws=(), granted=None):
+def step(index, *candidates, face=True, flaws=(), granted=None, weak=False):
     landmarks = np.zeros((5, 2), np.float32)
     faces = (
         (ObservedFace(Detection(Box(0, 0, 9, 9), landmarks, 1.0), flaws, candidates),)
@@ -37,7 +37,9 @@ def step(index, *candidates, face=True, flaws=(), granted=None):
         else ()
     )
     outcome = Outcome.GRANT if granted else Outcome.WAIT
-    decision = Decision(outcome, Reason.MATCH, 0.0, granted, 0.9, 0.5, 3, "m")
+    decision = Decision(
+        outcome, Reason.MATCH, 0.0, granted, 0.9, 0.5, 3, "m", needs_second_factor=weak
+    )
     return Step(Frame(PIXELS.copy(), 0.0, index), Observation(0.0, faces), decision)
 
 
@@ -87,6 +89,12 @@ def test_grants_are_counted_against_the_person_shown():
     )
 
 
+def test_who_would_need_a_second_factor_is_not_let_in():
+    counted = tally(step(0, ADA, granted="1", weak=True), step(1, ADA, granted="1"))
+    assert counted.granted_as == {"eve": {"ada"}}
+    assert counted.lines()[1] == "decisions 1 granted, 1 only with a second factor, 0 denied"
+
+
 def test_film_without_truth_reports_no_rates():
     counted = tally(step(7, ADA))
     assert [line.split()[0] for line in counted.lines()] == ["frames", "decisions"]
@@ -104,6 +112,7 @@ def test_wilson_interval_against_published_values():
     assert wilson(0, 0) == (0.0, 1.0)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 10_000), st.data())
 def test_interval_holds_the_rate_and_stays_within_0_and_1(total, data):
     count = data.draw(st.integers(0, total))
