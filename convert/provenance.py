@@ -14,6 +14,7 @@ from typing import Any
 from convert.encoder import ENCODER_FILE
 from edge.errors import BundleError
 from edge.tflite import installed_runtimes
+from train.data.datasets import named_among
 from train.data.sampling import split_subjects
 from train.errors import DataSetError
 
@@ -74,10 +75,10 @@ def unfitted(run: TrainingRun, subjects: Sequence[str]) -> tuple[tuple[str, ...]
         Names, or None for all of them; and a sentence that says so.
     """
     listed = frozenset(map(str, _listed(run.metrics.get("validated"))))
-    if validated := _named(listed, subjects):
+    if validated := named_among(listed, subjects):
         return validated, _VALIDATED
     held_out = frozenset(map(str, _listed(run.metrics.get("held_out"))))
-    tested = _named(held_out, subjects)
+    tested = named_among(held_out, subjects)
     if not listed and not held_out:
         return None, FITTED_ON_UNKNOWN
     if not tested:
@@ -93,11 +94,6 @@ def unfitted(run: TrainingRun, subjects: Sequence[str]) -> tuple[tuple[str, ...]
         "the people that the run was tested on, for it validated on nobody: its figures on them "
         "are not independent of this threshold"
     )
-
-
-def _named(names: frozenset[str], subjects: Sequence[str]) -> tuple[str, ...]:
-    """Return the *subjects* that *names* lists, with or without their source, as in celeba/ada."""
-    return tuple(each for each in subjects if {each, each.rpartition("/")[2]} & names)
 
 
 def versions() -> dict[str, str]:

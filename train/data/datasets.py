@@ -11,7 +11,7 @@ import logging
 import re
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -75,6 +75,12 @@ def natural(name: str) -> list[tuple[bool, int, str]]:
         (part.isdigit(), int(part) if part.isdigit() else 0, part)
         for part in re.split(r"(\d+)", name)
     ]
+
+
+def named_among(names: Iterable[str], subjects: Iterable[str]) -> tuple[str, ...]:
+    """Return the *subjects* that *names* lists, with or without their source, as in celeba/ada."""
+    listed = frozenset(names)
+    return tuple(each for each in subjects if {each, each.rpartition("/")[2]} & listed)
 
 
 def read_folder(directory: Path) -> Index:

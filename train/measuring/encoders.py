@@ -6,6 +6,7 @@ Each becomes one callable: crops (N, 112, 112, 3) uint8 RGB → embeddings (N, D
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,7 @@ from train.fitting.model import embed
 from train.measuring.peers import DLIB_VIEW, open_dlib, open_onnx
 
 Encode = Callable[[PixelArray], FloatArray]
-ENCODER_FILE = "encoder.keras"
+ENCODER_FILE, METRICS_FILE = "encoder.keras", "metrics.json"
 DLIB = "dlib"
 
 
@@ -37,6 +38,8 @@ class Encoder:
         view: what it sees of a face.
         operating_point: a bundle's threshold, with its evidence.
         eyes: a bundle's detector, where it has one.
+        held_out: names of the people whom its training run kept apart; empty where nobody knows. A
+            bundle names nobody.
     """
 
     encode: Encode
@@ -44,6 +47,7 @@ class Encoder:
     view: View = DOOR_VIEW
     operating_point: OperatingPoint | None = None
     eyes: Eyes | None = None
+    held_out: tuple[str, ...] = ()
 
     def __call__(self, crops: PixelArray) -> FloatArray:
         """Embed pictures of its view, or the door's crops (N, 112, 112, 3), cut anew as needed."""
@@ -84,7 +88,21 @@ def _keras(path: Path) -> Encoder:
         raise ConfigError(
             f"{path} is no encoder that Keras can load: {exc}; train it again"
         ) from exc
-    return Encoder(lambda crops: embed(model, crops), _digest(path))
+    return Encoder(
+        lambda crops: embed(model, crops), _digest(path), held_out=_held_out(path.parent)
+    )
+
+
+def _held_out(run: Path) -> tuple[str, ...]:
+    """Return whom the *run* tested on, or, if nobody, whom it was validated on."""
+    path = run / METRICS_FILE
+    try:
+        held = json.loads(path.read_text(encoding="utf-8"))
+        return tuple(map(str, held.get("held_out") or held.get("validated") or ()))
+    except FileNotFoundError:
+        return ()
+    except (OSError, ValueError, AttributeError, TypeError) as exc:
+        raise ConfigError(f"{path} is not what `janus train` writes: {exc}; remove it") from exc
 
 
 def _bundle(directory: Path) -> Encoder:

@@ -6,13 +6,13 @@ import json
 import logging
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from edge.config import DetectorConfig
 from edge.errors import ConfigError
 from train.data.cutting import DOOR_VIEW, detector_opener
-from train.data.datasets import Index, read_crops, read_lfw_pairs
+from train.data.datasets import Index, named_among, read_crops, read_lfw_pairs
 from train.data.framing import cuts
 from train.data.readers import READERS
 from train.errors import TooFewComparisonsError
@@ -79,12 +79,12 @@ def measure(path: Path, task: Task) -> Found:
     With *pairs* (LFW) the comparisons are those of the file, and nothing else is measured.
 
     Raises:
-        ConfigError: if nobody of *subjects* is there, there are too many pictures, or the task
+        ConfigError: if one of *subjects* is not there, there are too many pictures, or the task
             asks for what its layout cannot give.
         DataSetError, TooFewComparisonsError: if the pictures do not suffice.
     """
     encoder = open_encoder(path)
-    index = _index(task, encoder)
+    index, note = _index(task, encoder)
     made = cuts(
         index,
         task.frames,
@@ -106,6 +106,8 @@ def measure(path: Path, task: Task) -> Found:
         sections = [Section(str(task.pictures), lfw_lines(lfw))]
     else:
         found, sections = _measure_people(task, encoder, embedded)
+    if note:
+        sections[0] = replace(sections[0], lines=[note, *sections[0].lines])
     if skipped := Counter(reason for _, reason in found.refused):
         listed = [f"  {count} times: {reason}" for reason, count in skipped.most_common(10)]
         sections.append(Section(f"{skipped.total()} pictures were skipped", listed))
@@ -115,7 +117,8 @@ def measure(path: Path, task: Task) -> Found:
     return found
 
 
-def _index(task: Task, encoder: Encoder) -> Index:
+def _index(task: Task, encoder: Encoder) -> tuple[Index, str]:
+    """Return what to measure, and a sentence about people whom the encoder was fitted on."""
     if task.layout == "crops":
         wide = encoder.view is not DOOR_VIEW
         index = read_crops(task.pictures, strangers=task.strangers, wide=wide)
@@ -125,12 +128,9 @@ def _index(task: Task, encoder: Encoder) -> Index:
         )
     else:
         index = READERS[task.layout](task.pictures)
-    if task.subjects is not None:
-        if missing := sorted(set(task.subjects) - set(index.subjects)):
-            raise ConfigError(f"--subjects: {', '.join(missing)} are not in {task.pictures}")
-        index = index.only(task.subjects)
+    index, note = _unfitted(task, encoder, index)
     if task.pairs is not None or len(index.pictures) <= _MOST_PICTURES:
-        return index
+        return index, note
     if not task.groups:
         raise ConfigError(
             f"{len(index.pictures):,} pictures give too many comparisons at once; name fewer "
@@ -139,7 +139,27 @@ def _index(task: Task, encoder: Encoder) -> Index:
         )
     labels = [read_column(task.pictures, index, column) for column in task.groups]
     grouped = [any(each) for each in zip(*labels, strict=True)]
-    return Index(tuple(each for each, has in zip(index.pictures, grouped, strict=True) if has))
+    kept = tuple(each for each, has in zip(index.pictures, grouped, strict=True) if has)
+    return Index(kept), note
+
+
+def _unfitted(task: Task, encoder: Encoder, index: Index) -> tuple[Index, str]:
+    """Leave out whom the encoder was fitted on, unless they are asked for by name."""
+    # The run's own pictures, if whom it held out is among them; then the others were fitted on.
+    held_out = named_among(encoder.held_out, index.subjects)
+    if task.subjects is not None:
+        if missing := sorted(set(task.subjects) - set(index.subjects)):
+            raise ConfigError(f"--subjects: {', '.join(missing)} are not in {task.pictures}")
+        fitted = len(set(task.subjects) - set(held_out)) if held_out else 0
+        note = f"{fitted} of these people were fitted on: the figures flatter" if fitted else ""
+        return index.only(task.subjects), note
+    fitted = len(index.subjects) - len(held_out)
+    if not held_out or not fitted or task.pairs is not None:
+        return index, ""
+    return index.only(held_out), (
+        f"{len(held_out)} people whom the run held out; the {fitted} others were fitted on and are "
+        "left out (--subjects names people to measure all the same)"
+    )
 
 
 def _measure_people(

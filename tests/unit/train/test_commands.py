@@ -94,6 +94,34 @@ def test_evaluate_measures_people_by_name_and_writes_a_page(att, run, tmp_path, 
 
 
 @pytest.mark.tf
+def test_evaluate_leaves_out_whom_the_run_was_fitted_on(att, run, capsys):
+    """Who evaluates a run on its own pictures means the figures on people that it never saw."""
+    words = ("evaluate", run, "--data", att, "--layout", "att", "--frames", "whole")
+    assert janus(*words) == 0
+    printed = capsys.readouterr().out
+    assert "2 people, 20 pictures" in printed
+    assert "the 4 others were fitted on and are left out" in printed
+    assert janus(*words, "--subjects", "s1", "s5") == 0
+    assert "1 of these people were fitted on: the figures flatter" in capsys.readouterr().out
+
+
+@pytest.mark.tf
+def test_evaluate_of_a_copied_encoder_measures_everybody(att, run, tmp_path, capsys):
+    shutil.copy(run / "encoder.keras", tmp_path)
+    words = ("evaluate", tmp_path / "encoder.keras", "--data", att, "--layout", "att")
+    assert janus(*words, "--frames", "whole") == 0
+    assert "6 people, 60 pictures" in capsys.readouterr().out
+
+
+@pytest.mark.tf
+def test_evaluate_refuses_a_damaged_metrics_file(att, run, tmp_path):
+    shutil.copy(run / "encoder.keras", tmp_path)
+    (tmp_path / "metrics.json").write_text("[]")
+    with pytest.raises(ConfigError, match=r"metrics\.json is not what `janus train` writes"):
+        janus("evaluate", tmp_path, "--data", att, "--layout", "att", "--frames", "whole")
+
+
+@pytest.mark.tf
 def test_evaluate_refuses_people_that_are_not_there(att, run):
     with pytest.raises(ConfigError, match="s9 are not in"):
         janus("evaluate", run, "--data", att, "--layout", "att", "--subjects", "s9")
