@@ -255,8 +255,9 @@ def test_replay_is_deterministic_and_stays_small(site, tmp_path):
     reports = []
     for name in ("a.json", "b.json"):
         code, resident_mib, said = measured(
-            "replay", folder, "--enrol", "Eileen", "--report", tmp_path / name, "--quiet"
-        )
+            "replay", folder, "--enrol", "Eileen", "--report", tmp_path / name, "--quiet",
+            "--config", site,
+        )  # fmt: skip
         assert code == 0, said
         assert resident_mib <= 200
         reports.append((tmp_path / name).read_text())
