@@ -62,6 +62,8 @@ def attended(
     config: DoorConfig,
     relay: GpioRelay,
     audit: Audit,
+    *,
+    heard: Callable[[], None] = lambda: None,
 ) -> Iterator[Doorkeeper]:
     """Begin to keep the door: from now on contacts, buttons and operators are heard.
 
@@ -69,6 +71,7 @@ def attended(
         config: the whole configuration.
         relay: opened and locked.
         audit: for every record of the door.
+        heard: told a few times a second that contacts, buttons and operators are heard.
 
     Raises:
         DoorError: from the first part that cannot be opened; what was open is closed.
@@ -102,6 +105,7 @@ def attended(
         stack.callback(keeper.shut)
 
         def attend() -> float:
+            heard()
             for event in inputs.reread():
                 keeper.tell(event)
             keeper.tick()

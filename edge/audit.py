@@ -18,7 +18,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from enum import Enum
@@ -197,6 +197,18 @@ class Audit(Store):
         with self._database.reading() as rows:
             found = rows.execute(_OF_KIND, (kind,)).fetchall()
         return tuple(self._event(*row) for row in found)
+
+    def newest_of(self, kinds: Collection[str]) -> Event | None:
+        """Return the newest event of any of these kinds, None if there is none.
+
+        Raises:
+            AuditError: if the log cannot be read, or that event is no longer readable.
+        """
+        places = ", ".join("?" * len(kinds))
+        wanted = f"{_COLUMNS}WHERE kind IN ({places}) ORDER BY seq DESC LIMIT 1"
+        with self._database.reading() as rows:
+            found = rows.execute(wanted, tuple(kinds)).fetchone()
+        return None if found is None else self._event(*found)
 
     def verify(self) -> BrokenLink | None:
         """Return the first event that breaks the chain, or None if every link holds.

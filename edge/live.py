@@ -14,6 +14,9 @@ from edge.errors import CameraError
 from edge.vocabulary import Frame, PixelArray
 
 _CLOSE_S = 1.0
+# A thread that hangs in a driver cannot be ended; so many of them, and only a new process helps.
+_MOST_LEFT_BEHIND = 8
+_THREAD = "camera"
 _log = logging.getLogger(__name__)
 
 
@@ -30,6 +33,11 @@ class Driver(Protocol):
 
     def close(self) -> None:
         """Give the device back, also after a failed `open`."""
+
+
+def left_behind() -> int:
+    """Return how many capture threads of this process live, those that hang included."""
+    return sum(each.name == _THREAD for each in threading.enumerate())
 
 
 class LiveCamera:
@@ -54,7 +62,12 @@ class LiveCamera:
         self._newest: Frame | None = None
         self._failure: CameraError | None = None
         # A daemon, because nothing can make a driver return that hangs in the kernel.
-        self._thread = threading.Thread(target=self._capture, name="camera", daemon=True)
+        self._thread = threading.Thread(target=self._capture, name=_THREAD, daemon=True)
+        if left_behind() >= _MOST_LEFT_BEHIND:
+            raise CameraError(
+                f"{left_behind()} capture threads hang in the camera's driver and cannot be ended; "
+                f"start the door again, and {driver.advice}"
+            )
         self._thread.start()
         atexit.register(self.close)
         try:

@@ -6,6 +6,7 @@ import logging
 import signal
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
 from types import FrameType
 
 from edge.attended import attended, opened_relay
@@ -20,6 +21,7 @@ from edge.embed import Embedder, open_embedder
 from edge.errors import DoorError
 from edge.gallery import GalleryStore
 from edge.health.care import Care
+from edge.health.watchdog import Fault
 from edge.instance import sole_door
 from edge.pipeline import Door, Step, policy_from, watch
 from edge.privacy import SnapshotTaker, apply_retention
@@ -27,6 +29,7 @@ from edge.promise import promise
 from edge.vocabulary import Decision, Outcome
 
 _AUDIT_BUSY_S = 0.5
+_LAST_NOTE_S = 0.3
 
 log = logging.getLogger("janus")
 
@@ -65,7 +68,7 @@ def open_door(config: DoorConfig, care: Care) -> Iterator[Door]:
         audit = stack.enter_context(closing(Audit(config.store.audit, busy_s=_AUDIT_BUSY_S)))
         apply_retention(config, audit, utc_now())
         # From here on the exit button works, however long the rest takes to open.
-        keeper = stack.enter_context(attended(config, relay, audit))
+        keeper = stack.enter_context(attended(config, relay, audit, heard=care.hears))
         bundle, embedder = open_encoder(config)
         gallery = stack.enter_context(
             closing(
@@ -113,7 +116,7 @@ def serve(config: DoorConfig) -> None:
     try:
         care = Care(config, lambda: open_camera(config.camera))
         with sole_door(config.store.audit.parent), open_door(config, care) as door:
-            _run(door, SnapshotTaker(config), care)
+            _run(door, SnapshotTaker(config), care, config.store.audit)
     except (DoorError, ImportError, SystemError):
         # Foreign code that is interrupted while it loads reports a failure of its own instead.
         if asked:
@@ -121,8 +124,11 @@ def serve(config: DoorConfig) -> None:
         raise
 
 
-def _run(door: Door, take: SnapshotTaker, care: Care) -> None:
-    door.keeper.note("start", model_id=door.embedder.model_id)
+def _run(door: Door, take: SnapshotTaker, care: Care, audit_path: Path) -> None:
+    previous = how_it_ended(door.keeper.audit)
+    door.keeper.note("start", model_id=door.embedder.model_id, previous=previous)
+    if previous not in (_NONE, _STOPPED):
+        log.warning("the run of the door before this one was %s", previous)
     people = len(door.gallery.load().subject_ids)
     said = promise(door.policy, people)
     log.log(logging.INFO if said.alone else logging.WARNING, "%s", said)
@@ -136,7 +142,8 @@ def _run(door: Door, take: SnapshotTaker, care: Care) -> None:
     watched = care.around(
         last_words=(
             lambda _: keeper.relay.lock(),
-            lambda fault: _note_quietly(keeper, "watchdog", fault=fault.name.lower()),
+            lambda _: keeper.shut(),  # whatever hangs may wake meanwhile: it releases no more
+            lambda fault: _last_note(audit_path, fault),
         ),
         note=lambda fault: _note_quietly(keeper, "camera", fault=fault),
         state=lambda: keeper.state.name.value,
@@ -152,6 +159,22 @@ def _run(door: Door, take: SnapshotTaker, care: Care) -> None:
         _note_quietly(door.keeper, "stop")
 
 
+_NONE, _STOPPED = "none", "stopped"
+_ENDS = {"stop": _STOPPED, "watchdog": "ended by its watchdog", "start": "killed"}
+
+
+def how_it_ended(audit: Audit) -> str:
+    """Return how the run before this one ended, as far as the audit shows.
+
+    Nothing is written by a process that is killed: its start is then the last that is known of it.
+
+    Raises:
+        AuditError: if the log cannot be read.
+    """
+    last = audit.newest_of(_ENDS)
+    return _NONE if last is None else _ENDS[last.kind]
+
+
 _SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT)
 
 
@@ -161,6 +184,15 @@ def _note_quietly(keeper: Doorkeeper, kind: str, **facts: str) -> None:
         keeper.note(kind, **facts)
     except DoorError as exc:
         log.error("the audit could not note %r: %s", kind, exc)
+
+
+def _last_note(path: Path, fault: Fault) -> None:
+    """Note why the program ends; by a connection of its own, for the door's may be what hangs."""
+    try:
+        with Audit(path, create=False, busy_s=_LAST_NOTE_S) as audit:
+            audit.note("watchdog", fault=fault.name.lower())
+    except DoorError as exc:
+        log.error("the audit could not note that the watchdog ends the door: %s", exc)
 
 
 class Reporter:

@@ -54,6 +54,7 @@ class Care:
         limits = Limits(
             capture_s=config.camera.timeout_s + _AFTER_TIMEOUT_S,
             process_s=health.stall_s,
+            hear_s=health.stall_s,
             frozen_s=health.frozen_s,
             black_s=health.black_s,
         )
@@ -87,6 +88,10 @@ class Care:
             self._ready = True
             self._notifier.ready()
             self._notifier.status("the door watches")
+
+    def hears(self) -> None:
+        """Contacts, buttons and operators are heard; called a few times a second."""
+        self._watchdog.hears(self._clock())
 
     @contextmanager
     def around(

@@ -174,9 +174,14 @@ class StatusSocket:
                 _log.warning("the status socket: %s", exc)
                 time.sleep(_ANSWER_S)
                 continue
-            with client, contextlib.suppress(OSError):
-                client.settimeout(_ANSWER_S)
-                client.sendall(self._answer().encode() + b"\n")
+            try:
+                with client:
+                    client.settimeout(_ANSWER_S)
+                    client.sendall(self._answer().encode() + b"\n")
+            except OSError as exc:  # the client's, mostly: it hung up, or reads nothing
+                _log.debug("the status socket: %s", exc)
+            except Exception:  # noqa: BLE001 - this thread outlives a bad answer
+                _log.exception("the status could not be told")
 
 
 def ask(path: Path) -> Mapping[str, Any]:

@@ -19,6 +19,7 @@ class Fault(enum.Enum):
     STALLED = "a frame is not being processed to its end"
     FROZEN = "the camera gives the same picture again and again"
     BLACK = "the camera gives a black picture"
+    DEAF = "nobody hears contacts, buttons and operators any more"
 
 
 # The camera answers, but shows nothing: opening it again may help, and the program is not stuck.
@@ -34,6 +35,7 @@ class Limits:
         process_s: from a frame's capture until it is processed.
         frozen_s: of identical pictures; 0: for ever.
         black_s: of black pictures; 0: for ever.
+        hear_s: from one round of the thread that hears contacts and buttons to the next.
         black_light: a picture is black whose `Glimpse.light` is below this, 0 to 255.
     """
 
@@ -41,6 +43,7 @@ class Limits:
     process_s: float = 3.0
     frozen_s: float = 3.0
     black_s: float = 3.0
+    hear_s: float = 3.0
     black_light: int = 12
 
 
@@ -59,7 +62,8 @@ class _Progress:
 class Watchdog:
     """Is told of frames, and answers whether to feed.
 
-    One thread tells and another may ask: what is known is one frozen value, replaced at once.
+    One thread tells of frames and another may ask: what is known is one frozen value, replaced at
+    once. A third tells that it hears.
 
     Args:
         limits: the longest standstills.
@@ -68,11 +72,16 @@ class Watchdog:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._known = _Progress()
+        self._heard_s: float | None = None
 
     @property
     def limits(self) -> Limits:
         """The longest standstills."""
         return self._limits
+
+    def hears(self, at_s: float) -> None:
+        """Contacts, buttons and operators are heard; to be told again within ``hear_s``."""
+        self._heard_s = at_s
 
     def waiting(self, at_s: float) -> None:
         """The door begins, or goes on, to wait for a frame; the one before is processed."""
@@ -116,6 +125,9 @@ class Watchdog:
                 return Fault.STALLED
         elif known.waiting_since_s is not None and at_s - known.waiting_since_s > limits.capture_s:
             return Fault.NO_FRAME
+        heard_s = self._heard_s
+        if heard_s is not None and at_s - heard_s > limits.hear_s:
+            return Fault.DEAF
         # By the newest picture, not by now: a camera that gives none is not frozen.
         seen_at_s, black_since_s = known.seen_at_s, known.black_since_s
         if _exceeds(seen_at_s - known.same_since_s, limits.frozen_s):

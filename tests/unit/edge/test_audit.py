@@ -476,3 +476,13 @@ def test_only_the_owner_may_read_the_log(path, audit):
     """Who came when is personal."""
     audit.note("start")
     assert {each.stat().st_mode & 0o777 for each in path.parent.glob("audit*")} == {0o600}
+
+
+def test_the_newest_event_of_some_kinds_is_found_among_others(audit):
+    assert audit.newest_of(("start", "stop")) is None
+    for kind in ("start", "stop", "start", "enrol"):
+        audit.note(kind)
+    audit.record(decision())
+    assert audit.newest_of(("start", "stop")).seq == 3
+    assert audit.newest_of(("stop",)).seq == 2
+    assert audit.newest_of(("watchdog",)) is None

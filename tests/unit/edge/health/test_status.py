@@ -273,3 +273,21 @@ def test_a_program_whose_standard_error_is_the_journal_writes_levels(tmp_path):
             check=True,
         )
     assert (tmp_path / "stream").read_text() == "<4>the relay\n"
+
+
+def test_an_answer_that_cannot_be_put_together_does_not_end_the_socket(tmp_path, caplog):
+    answers = iter([ValueError("no status"), "{}"])
+
+    def answer():
+        match next(answers):
+            case Exception() as error:
+                raise error
+            case text:
+                return text
+
+    path = tmp_path / "status.sock"
+    with closing(StatusSocket(path, answer)):
+        with pytest.raises(HardwareError):
+            ask(path)
+        assert ask(path) == {}
+    assert "could not be told" in caplog.text

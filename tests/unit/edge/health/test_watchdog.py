@@ -147,3 +147,18 @@ def test_black_is_a_picture_in_which_nothing_shines(picture, black):
     elif picture == "lamp":
         pixels[200:264, 300:364] = 180
     assert (glimpse(pixels).light < LIMITS.black_light) is black
+
+
+def test_a_thread_that_hears_no_contacts_any_more_is_a_fault_that_ends_the_program():
+    dog = Watchdog(Limits(hear_s=3.0))
+    dog.hears(0.0)
+    dog.captured(2.9, Glimpse(1, 200))
+    assert dog.fault(3.0) is None
+    assert dog.fault(3.1) is Fault.DEAF
+    assert not dog.feeds(3.1)
+    dog.hears(3.2)
+    assert dog.fault(3.3) is None
+
+
+def test_before_anybody_hears_nobody_is_deaf():
+    assert Watchdog(Limits()).fault(100.0) is None
