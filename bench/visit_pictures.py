@@ -8,28 +8,41 @@ most: another expression, another view. So frames of rendered visits are more al
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import multiprocessing
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-from edge.align import align
+from edge.align import ALIGNMENT, align
 from edge.bundles.bundle import Bundle, inspect_bundle
 from edge.config import DetectorConfig, QualityConfig
 from edge.detect import Detector, open_detector
 from edge.embed import Embedder, open_embedder
 from edge.quality import flaws
-from edge.vocabulary import FloatArray, PixelArray
+from edge.vocabulary import (
+    CROP_SIZE_PX,
+    AlignedFace,
+    Box,
+    Detection,
+    FloatArray,
+    PixelArray,
+)
 from train.data.datasets import Picture
 
 RENDERING = "v1"  # bump if any pixel of a rendered visit changes
 _SIZE_PX = 280
+# What an encoder does not look at.
+_FACE = Detection(Box(0, 0, 1, 1), np.zeros((5, 2), np.float32), 1.0)
+_IN_PLACE = np.eye(2, 3, dtype=np.float32)
 
 BoolArray = npt.NDArray[np.bool_]
+Done = TypeVar("Done")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,59 +107,131 @@ def render(pixels: PixelArray, frames: int, seed: int) -> list[PixelArray]:
     return made
 
 
-def film(
-    pictures: Sequence[Picture],
-    frames: int,
-    eyes: Eyes,
-    *,
-    seed: int,
-    cache: Path | None,
-    name: str,
-) -> Visits:
-    """Return one rendered visit of *frames* frames for each picture, from *cache* if it is there.
+@dataclass(frozen=True, slots=True)
+class Studio:
+    """How visits are filmed: what was filmed or embedded before is read from *cache*.
+
+    Crops need no encoder, so another one embeds those that are there already.
 
     Args:
-        pictures: whom each visit shows.
-        frames: of a visit; 1 gives the picture itself, not rendered (a reference).
-        eyes: the stages.
+        directory: of the bundle.
         seed: visit i is rendered with seed + i.
-        cache: folder of what was embedded before; None: nothing is kept.
-        name: what the bar of progress says.
+        cache: folder of crops (37 kB a frame) and embeddings.
+        processes: that share the work.
     """
-    key = hashlib.sha256(
-        repr(
-            (RENDERING, eyes.bundle.bundle_id, frames, seed, [each.path for each in pictures])
-        ).encode()
-    ).hexdigest()[:16]
-    kept = None if cache is None else cache / f"{name}-{key}.npz"
-    subjects = tuple(each.subject for each in pictures)
-    if kept is not None and kept.is_file():
-        with np.load(kept) as read:
-            return Visits(subjects, read["embeddings"], read["usable"])
-    size = eyes.bundle.manifest.encoder.embedding_size
-    embeddings = np.zeros((len(pictures), frames, size), np.float32)
-    usable = np.zeros((len(pictures), frames), np.bool_)
-    for visit, picture in enumerate(tqdm(pictures, desc=name, disable=None)):
-        pixels = picture.load()
-        shown = [pixels] if frames == 1 else render(pixels, frames, seed + visit)
-        for at, frame in enumerate(shown):
-            vector = embedded(frame, eyes)
-            if vector is not None:
-                embeddings[visit, at], usable[visit, at] = vector, True
-    if kept is not None:
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        part = kept.with_suffix(".part.npz")
-        np.savez(part, embeddings=embeddings, usable=usable)
-        part.replace(kept)
-    return Visits(subjects, embeddings, usable)
+
+    directory: Path
+    seed: int
+    cache: Path
+    processes: int
+
+    def film(self, pictures: Sequence[Picture], frames: int, name: str) -> Visits:
+        """Return one visit for each picture, as the bundle's encoder sees it.
+
+        Args:
+            pictures: whom each visit shows.
+            frames: of a visit; 1 gives the picture itself, not rendered (a reference).
+            name: what the bar of progress and the files in the cache say.
+        """
+        bundle = inspect_bundle(self.directory)
+        crops, usable = self.crops(pictures, frames, name)
+        key = _key(self._filmed(pictures, frames), bundle.bundle_id)
+        kept = self.cache / f"{name}-{key}.embeddings.npy"
+        if not kept.is_file():
+            size = bundle.manifest.encoder.embedding_size
+            embeddings = np.zeros((*usable.shape, size), np.float32)
+            tasks = ((at, crops[at], usable[at]) for at in range(len(pictures)))
+            for at, vectors in self._shared(_embedded, tasks, len(pictures), f"{name}: embedding"):
+                embeddings[at] = vectors
+            _save(kept, embeddings)
+        return Visits(tuple(each.subject for each in pictures), np.load(kept), usable)
+
+    def crops(
+        self, pictures: Sequence[Picture], frames: int, name: str
+    ) -> tuple[PixelArray, BoolArray]:
+        """Return (V, F, 112, 112, 3) aligned faces, mapped from the disk, and (V, F) which pass."""
+        key = _key(self._filmed(pictures, frames))
+        kept = self.cache / f"{name}-{key}.crops"
+        passed = self.cache / f"{name}-{key}.usable.npy"
+        shape = (len(pictures), frames, CROP_SIZE_PX, CROP_SIZE_PX, 3)
+        if not passed.is_file():
+            self.cache.mkdir(parents=True, exist_ok=True)
+            usable = np.zeros(shape[:2], np.bool_)
+            crops = np.memmap(kept, np.uint8, "w+", shape=shape)
+            tasks = ((at, each.load(), frames, self.seed + at) for at, each in enumerate(pictures))
+            filmed = self._shared(_filmed, tasks, len(pictures), f"{name}: filming")
+            for at, faces, judged in filmed:
+                crops[at], usable[at] = faces, judged
+            crops.flush()
+            _save(passed, usable)  # last: without it the crops are made again
+        return np.memmap(kept, np.uint8, "r", shape=shape), np.load(passed)
+
+    def _filmed(self, pictures: Sequence[Picture], frames: int) -> str:
+        """Return everything that the crops follow from."""
+        eyes = _key(repr(inspect_bundle(self.directory).eyes))
+        paths = [each.path for each in pictures]
+        return repr((RENDERING, ALIGNMENT, eyes, QualityConfig(), self.seed, frames, paths))
+
+    def _shared(
+        self, work: Callable[[Any], Done], tasks: Iterator[Any], count: int, said: str
+    ) -> Iterator[Done]:
+        """Yield what *work* makes of each task, in no order, while a bar shows the progress."""
+        context = multiprocessing.get_context("spawn")  # an interpreter may not survive a fork
+        with context.Pool(self.processes, _open, (self.directory,)) as pool:
+            done = pool.imap_unordered(work, tasks, chunksize=4)
+            yield from tqdm(done, desc=said, total=count, disable=None)
 
 
-def embedded(pixels: PixelArray, eyes: Eyes) -> FloatArray | None:
-    """Return (D,) the embedding of the face nearest the middle, or None if it is not judged."""
+_eyes: list[Eyes] = []  # of a process that shares the work
+
+
+def _open(directory: Path) -> None:
+    cv2.setNumThreads(1)
+    _eyes.append(open_eyes(directory))
+
+
+def _filmed(task: tuple[int, PixelArray, int, int]) -> tuple[int, PixelArray, BoolArray]:
+    """Return the aligned faces of one visit, and which of its frames are judged."""
+    at, pixels, frames, seed = task
+    shown = [pixels] if frames == 1 else render(pixels, frames, seed)
+    crops = np.zeros((frames, CROP_SIZE_PX, CROP_SIZE_PX, 3), np.uint8)
+    usable = np.zeros(frames, np.bool_)
+    for number, frame in enumerate(shown):
+        face = _judged(frame, _eyes[0])
+        if face is not None:
+            crops[number], usable[number] = face.pixels, True
+    return at, crops, usable
+
+
+def _judged(pixels: PixelArray, eyes: Eyes) -> AlignedFace | None:
+    """Return the face nearest the middle, or None if it is not judged."""
     found = eyes.detector.detect(pixels)
     if not found:
         return None
     middle = np.array(pixels.shape[1::-1]) / 2
     nearest = min(found, key=lambda each: float(np.linalg.norm(each.landmarks.mean(0) - middle)))
     face = align(pixels, nearest)
-    return None if flaws(face, eyes.limits) else eyes.embedder.embed(face).vector
+    return None if flaws(face, eyes.limits) else face
+
+
+def _embedded(task: tuple[int, PixelArray, BoolArray]) -> tuple[int, FloatArray]:
+    """Return (F, D) the embeddings of one visit; zeros for frames that are not judged."""
+    at, crops, usable = task
+    embedder = _eyes[0].embedder
+    size = _eyes[0].bundle.manifest.encoder.embedding_size
+    vectors = np.zeros((len(crops), size), np.float32)
+    for number in np.flatnonzero(usable):
+        face = AlignedFace(np.array(crops[number]), _IN_PLACE, _FACE)
+        vectors[number] = embedder.embed(face).vector
+    return at, vectors
+
+
+def _key(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+
+
+def _save(path: Path, array: npt.NDArray[Any]) -> None:
+    """Write *array*, which appears whole or not at all."""
+    part = path.with_suffix(".part.npy")
+    np.save(part, array)
+    part.replace(path)
