@@ -24,7 +24,7 @@ from edge.vocabulary import CROP_SIZE_PX, Detection, FloatArray, PixelArray
 from train.data.datasets import CROP_MARGIN_PX, Index, Picture
 
 # AT&T's faces are about 60 px wide; smaller ones have too few pixels for a 112 px crop.
-SMALLEST_FACE_PX = 48
+SMALLEST_FACE_PX = 36
 # A second face of this share of the first one's width leaves open who is meant.
 _RIVAL_SHARE = 0.7
 NO_FACE, WHO_IS_MEANT = "no face found", "who is meant?"

@@ -94,14 +94,20 @@ def residual_encoder(
 
 
 def at_door(encoder: keras.Model) -> keras.Model:
-    """Return *encoder* for the door's crop, (N, 112, 112, 3), which it then shrinks itself."""
-    import keras
+    """Return the door's encoder: crops (N, 112, 112, 3) → the mean of each and its mirror image.
 
-    size_px = encoder.input_shape[1]
-    if size_px == CROP_SIZE_PX:
-        return encoder
+    It shrinks the crop to the size of *encoder* itself. Both looks go through as one batch: a
+    branch of its own for each would bring the weights into the int8 file twice.
+    """
+    import keras
+    from keras import layers, ops
+
+    size_px, embedding_size = encoder.input_shape[1], encoder.output_shape[1]
     crops = keras.Input((CROP_SIZE_PX, CROP_SIZE_PX, 3), name="crop")
-    return keras.Model(crops, encoder(keras.layers.Resizing(size_px, size_px)(crops)))
+    shrunk = crops if size_px == CROP_SIZE_PX else layers.Resizing(size_px, size_px)(crops)
+    both = layers.Concatenate(axis=0)([shrunk, ops.flip(shrunk, axis=2)])
+    embeddings = ops.reshape(encoder(both), (2, -1, embedding_size))
+    return keras.Model(crops, ops.mean(embeddings, axis=0))
 
 
 def resized_weights(weights: Sequence[FloatArray], encoder: keras.Model) -> list[FloatArray]:

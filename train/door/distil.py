@@ -95,7 +95,7 @@ def run_door(
 
 
 def opened(path: Path) -> keras.Model:
-    """Read an encoder that `train.door.student.keep` wrote, without what brings crops to its size.
+    """Read an encoder that `train.door.student.keep` wrote, without what fits crops to it.
 
     Raises:
         ConfigError: if it is none.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 
 from edge.vocabulary import CROP_SIZE_PX, FloatArray
@@ -20,15 +19,11 @@ _RATES = 1e-2, 1e-3
 
 
 def embed_rows(encoder: keras.Model, lesson: Lesson, rows: IntArray) -> FloatArray:
-    """Return the embeddings (R, D) of undisturbed crops, shrunk as the door's encoder does it."""
-    size_px = encoder.input_shape[1]
+    """Return what the door's encoder says of undisturbed crops, (R, D)."""
     core = slice(MARGIN_PX, MARGIN_PX + CROP_SIZE_PX)
     parts = []
     for at in range(0, len(rows), 64):
-        faces = [
-            cv2.resize(lesson.crops[row][core, core], (size_px,) * 2) for row in rows[at:][:64]
-        ]
-        pixels = np.stack(faces).astype(np.float32)
+        pixels = lesson.crops[rows[at:][:64], core, core].astype(np.float32)
         parts.append(np.asarray(encoder(pixels, training=False)))
     return np.concatenate(parts)
 
@@ -36,7 +31,7 @@ def embed_rows(encoder: keras.Model, lesson: Lesson, rows: IntArray) -> FloatArr
 def figures(encoder: keras.Model, lesson: Lesson) -> dict[str, float]:
     """Return mean cosine to the teacher, and TAR on people held out where their count allows it.
 
-    Non-mated pairs are of three kinds: two of these people, one of them and a stranger, and two
+    *encoder* takes the door's crop (`train.door.backbones.at_door`). Non-mated pairs are of three kinds: two of these people, one of them and a stranger, and two
     strangers, among whom are children and heads in profile.
     """
     held = lesson.held

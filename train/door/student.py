@@ -174,8 +174,7 @@ def fit_student(
         start: an encoder of these widths, `residual_encoder` of any size of picture, whose weights
             a new run begins with.
 
-    Returns: the averaged encoder for its own size of picture, and whether the schedule was
-        finished.
+    Returns: the averaged encoder for the door's crop, and whether the schedule was finished.
 
     Raises:
         DivergedError: if the loss is not finite.
@@ -235,10 +234,10 @@ def _begun(lesson: Lesson, schedule: Schedule, start: keras.Model | None) -> Stu
 
 def keep(student: Student, lesson: Lesson, out: Path) -> keras.Model:
     """Write the averaged encoder for the door's crop, and a line of history; return it."""
-    encoder = student.averaged()
+    encoder = at_door(student.averaged())
     found = {"step": student.step_number, "size_px": student.size_px} | figures(encoder, lesson)
     partial = out / "partial.keras"
-    at_door(encoder).save(partial)
+    encoder.save(partial)
     partial.replace(out / "encoder.keras")
     with (out / "history.jsonl").open("a", encoding="utf-8") as lines:
         lines.write(json.dumps(found) + "\n")

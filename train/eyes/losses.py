@@ -2,40 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 # The refiner's errors are minimised in eye distances: 17.6 of its pixels, 32 a unit.
 _UNITS_OF_EYE_DISTANCE = 17.6 / 32
 
 
-def finder_loss(outputs: Sequence[Any], targets: Sequence[Any]) -> Any:  # noqa: ANN401
-    """Return focal cross-entropy of the scores plus landmark errors in face sizes."""
-    import tensorflow as tf
+def finder_loss(wanted: Any, found: Any) -> Any:  # noqa: ANN401 - a tensor
+    """Return focal cross-entropy of the scores plus landmark errors in face sizes.
 
-    wrong, apart, faces = 0.0, 0.0, 0.0
-    for at, (face, counts, offsets, weights) in enumerate(targets):
-        logits = outputs[2 * at][..., 0]
-        score = tf.sigmoid(logits)
-        entropy = tf.nn.sigmoid_cross_entropy_with_logits(face, logits)
-        focus = tf.where(face > 0.5, (1 - score) ** 1.5, 0.6 * score**2)  # noqa: PLR2004
-        wrong += tf.reduce_sum(counts * focus * entropy)
-        error = tf.abs(outputs[2 * at + 1] - offsets) * weights[..., tf.newaxis]
-        # Quadratic below 3 % of the face, where the reference itself is not sure.
-        apart += tf.reduce_sum(tf.where(error < 0.03, error**2 / 0.06, error - 0.015))  # noqa: PLR2004
-        faces += tf.reduce_sum(face)
-    return wrong / tf.maximum(faces, 8.0) + 1.2 * apart / tf.maximum(faces, 1.0)
+    Args:
+        wanted: (N, cells, 13) of `GridTarget.packed`.
+        found: (N, cells, 11), logits and offsets.
+    """
+    from keras import ops
+
+    face, counts, weights = wanted[..., 0], wanted[..., 1], wanted[..., 2]
+    logits = found[..., 0]
+    score = ops.sigmoid(logits)
+    focus = ops.where(face > 0.5, (1 - score) ** 1.5, 0.6 * score**2)  # noqa: PLR2004
+    wrong = ops.sum(counts * focus * _entropy(face, logits))
+    error = ops.abs(found[..., 1:] - wanted[..., 3:]) * weights[..., None]
+    # Quadratic below 3 % of the face, where the reference itself is not sure.
+    apart = ops.sum(ops.where(error < 0.03, error**2 / 0.06, error - 0.015))  # noqa: PLR2004
+    faces = ops.sum(face)
+    return wrong / ops.maximum(faces, 8.0) + 1.2 * apart / ops.maximum(faces, 1.0)
 
 
-def refiner_loss(outputs: Sequence[Any], targets: Sequence[Any]) -> Any:  # noqa: ANN401
-    """Return focal cross-entropy of the score plus landmark errors in eye distances."""
-    import tensorflow as tf
+def refiner_loss(wanted: Any, found: Any) -> Any:  # noqa: ANN401 - a tensor
+    """Return focal cross-entropy of the score plus landmark errors in eye distances.
 
-    (placed, logits), (wanted, face) = outputs, targets
-    entropy = tf.nn.sigmoid_cross_entropy_with_logits(face, logits[:, 0])
-    score = tf.sigmoid(logits[:, 0])
-    wrong = tf.reduce_mean(entropy * tf.where(face > 0.5, 1 - score, score))  # noqa: PLR2004
-    away = tf.reshape(placed - wanted, (-1, 5, 2)) / _UNITS_OF_EYE_DISTANCE
+    Args:
+        wanted: (N, 11), landmarks and 1 for a face, 0 for none.
+        found: (N, 11), landmarks and logit.
+    """
+    from keras import ops
+
+    face, logits = wanted[:, 10], found[:, 10]
+    score = ops.sigmoid(logits)
+    wrong = ops.mean(_entropy(face, logits) * ops.where(face > 0.5, 1 - score, score))  # noqa: PLR2004
+    away = ops.reshape(found[:, :10] - wanted[:, :10], (-1, 5, 2)) / _UNITS_OF_EYE_DISTANCE
     # The small term keeps the root's slope finite where the error is zero.
-    error = tf.reduce_mean(tf.sqrt(tf.reduce_sum(away**2, -1) + 1e-5), -1)
-    return wrong + 2 * tf.reduce_sum(error * face) / tf.maximum(tf.reduce_sum(face), 1.0)
+    error = ops.mean(ops.sqrt(ops.sum(away**2, axis=-1) + 1e-5), axis=-1)
+    return wrong + 2 * ops.sum(error * face) / ops.maximum(ops.sum(face), 1.0)
+
+
+def _entropy(wanted: Any, logits: Any) -> Any:  # noqa: ANN401 - tensors
+    """Return the cross-entropy of each logit."""
+    from keras import ops
+
+    return ops.relu(logits) - logits * wanted + ops.softplus(-ops.abs(logits))

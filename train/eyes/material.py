@@ -122,15 +122,32 @@ def mask_of(grey: PixelArray) -> PixelArray:
     return mask
 
 
-def _read_crops(directory: Path) -> tuple[PixelArray, FloatArray]:
+def crop_rows(directory: Path) -> list[tuple[dict[str, str], FloatArray]]:
+    """Return the rows of index.csv that are for training, each with its (5, 2) landmarks.
+
+    Raises:
+        DataSetError: if the file is missing or damaged.
+    """
     try:
         with (directory / "index.csv").open(newline="", encoding="utf-8") as file:
             rows = [row for at, row in enumerate(csv.DictReader(file)) if at % HELD_OUT]
+        points = [[[float(row[f"{n}_{a}"]) for a in "xy"] for n in LANDMARKS] for row in rows]
+    except (OSError, KeyError, ValueError) as exc:
+        raise DataSetError(
+            f"{directory} does not hold crops with landmarks: {exc}; it needs index.csv and the "
+            "archives that it names"
+        ) from exc
+    return list(zip(rows, np.array(points, np.float32), strict=True))
+
+
+def _read_crops(directory: Path) -> tuple[PixelArray, FloatArray]:
+    listed = crop_rows(directory)
+    rows = [row for row, _ in listed]
+    try:
         archives = {
             source: zipfile.ZipFile(directory / f"{source}.zip")
             for source in sorted({row["source"] for row in rows})
         }
-        points = [[[float(row[f"{n}_{a}"]) for a in "xy"] for n in LANDMARKS] for row in rows]
         crops = np.empty((len(rows), CROP_SIDE_PX, CROP_SIDE_PX), np.uint8)
         for at, row in enumerate(tqdm(rows, desc="crops", unit="crop")):
             content = np.frombuffer(archives[row["source"]].read(row["file"]), np.uint8)
@@ -141,12 +158,11 @@ def _read_crops(directory: Path) -> tuple[PixelArray, FloatArray]:
                     "pixels; copy the archives again"
                 )
             crops[at] = decoded
-    except (OSError, zipfile.BadZipFile, KeyError, ValueError) as exc:
+    except (OSError, zipfile.BadZipFile, KeyError) as exc:
         raise DataSetError(
-            f"{directory} does not hold crops with landmarks: {exc}; it needs index.csv and the "
-            "archives that it names"
+            f"{directory} does not hold crops: {exc}; it needs the archives that index.csv names"
         ) from exc
-    return crops, np.array(points, np.float32)
+    return crops, np.array([landmarks for _, landmarks in listed])
 
 
 def _read_faceless() -> tuple[PixelArray, ...]:

@@ -18,6 +18,8 @@ _LEAST_SCORE = 0.15
 _MOST_OF_PICTURE = 10
 _LOOKS_AT_FACELESS = 12
 _FACELESS_SIDE_PX = 500
+# The finder's input is padded to a multiple: one shape, so that what compiles compiles once.
+_INPUT_SIDE_PX = 512
 
 
 def mine(finder: Any, material: Material, rng: np.random.Generator) -> tuple[PixelArray, ...]:  # noqa: ANN401 - keras is untyped
@@ -46,8 +48,7 @@ def mine(finder: Any, material: Material, rng: np.random.Generator) -> tuple[Pix
 
 
 def _answers(finder: Any, grey: PixelArray) -> list[tuple[int, Any, Any]]:  # noqa: ANN401
-    coarsest = STRIDES[-1]
-    down, across = (-side % coarsest for side in grey.shape)
+    down, across = (-side % _INPUT_SIDE_PX for side in grey.shape)
     padded = cv2.copyMakeBorder(grey, 0, down, 0, across, cv2.BORDER_CONSTANT, value=(127,))
     outputs = finder(padded[np.newaxis, :, :, np.newaxis].astype(np.float32))
     return [

@@ -20,7 +20,7 @@ from edge.geometry import similarity
 from edge.vocabulary import FloatArray, PixelArray
 from train.eyes.composites import Composer, Picture
 from train.eyes.lighting import light, occlude
-from train.eyes.material import MIRRORED, Material
+from train.eyes.material import Material
 from train.eyes.warping import (
     Points,
     carried,
@@ -53,12 +53,11 @@ class GridTarget:
     offsets: FloatArray
     weights: FloatArray
 
-    def mirrored(self) -> GridTarget:
-        """Return the target of the mirrored picture."""
-        rows, columns, _ = self.offsets.shape
-        points = self.offsets[:, ::-1].reshape(rows, columns, 5, 2)[:, :, MIRRORED]
-        offsets = (points * np.array([-1, 1], np.float32)).reshape(rows, columns, 10)
-        return GridTarget(self.face[:, ::-1], self.counts[:, ::-1], offsets, self.weights[:, ::-1])
+    def packed(self) -> FloatArray:
+        """Return (R * C, 13): face, counts, weight and ten offsets of each cell."""
+        parts = (self.face, self.counts, self.weights)
+        columns = [each[..., np.newaxis] for each in parts]
+        return np.concatenate([*columns, self.offsets], axis=-1).reshape(-1, 13)
 
 
 def grid_targets(picture: Picture) -> tuple[GridTarget, ...]:
@@ -99,14 +98,6 @@ class Crop:
 
     grey: PixelArray
     landmarks: FloatArray | None
-
-    def mirrored(self) -> Crop:
-        """Return the crop as a mirror shows it."""
-        flipped = np.ascontiguousarray(self.grey[:, ::-1])
-        if self.landmarks is None:
-            return Crop(flipped, None)
-        points = self.landmarks.reshape(5, 2)[MIRRORED] * np.array([-1, 1], np.float32)
-        return Crop(flipped, points.reshape(10))
 
 
 class Cropper:

@@ -1,0 +1,56 @@
+"""What is made one after the other, or by several processes, in the same order."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
+
+import cv2
+from tqdm import tqdm
+
+_T = TypeVar("_T")
+_AHEAD = 4  # of each process: results that may wait to be taken
+
+# What the processes make, handed over by fork: the pictures are too many to send.
+_make: Callable[[int], Any] | None = None
+
+
+def results(
+    make: Callable[[int], _T], numbers: Iterable[int], workers: int, told: str | None = None
+) -> Iterator[_T]:
+    """Yield what *make* makes of each of *numbers*, in their order.
+
+    Args:
+        make: is called in another process if there are *workers*, and must hold nothing that a
+            fork breaks: no TensorFlow, no threads.
+        numbers: what to call it with.
+        workers: processes; 0 makes everything in this one.
+        told: what a progress bar is called; None shows none.
+    """
+    numbers = tqdm(numbers, desc=told) if told else numbers
+    if not workers:
+        yield from map(make, numbers)
+        return
+    global _make  # noqa: PLW0603 - by fork, see above
+    _make = make
+    with multiprocessing.get_context("fork").Pool(workers, _begin) as pool:
+        _make = None
+        waiting: deque[Any] = deque()
+        for each in numbers:
+            waiting.append(pool.apply_async(_made, (each,)))
+            if len(waiting) > _AHEAD * workers:
+                yield waiting.popleft().get()
+        while waiting:
+            yield waiting.popleft().get()
+
+
+def _begin() -> None:
+    cv2.setNumThreads(1)
+
+
+def _made(number: int) -> Any:  # noqa: ANN401 - whatever is made
+    if _make is None:
+        raise RuntimeError("this process was not forked by `results`")
+    return _make(number)
