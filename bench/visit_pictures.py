@@ -10,7 +10,9 @@ from __future__ import annotations
 import hashlib
 import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -177,9 +179,20 @@ class Studio:
     ) -> Iterator[Done]:
         """Yield what *work* makes of each task, in no order, while a bar shows the progress."""
         context = multiprocessing.get_context("spawn")  # an interpreter may not survive a fork
-        with context.Pool(self.processes, _open, (self.directory,)) as pool:
-            done = pool.imap_unordered(work, tasks, chunksize=4)
-            yield from tqdm(done, desc=said, total=count, disable=None)
+        with (
+            ProcessPoolExecutor(self.processes, context, _open, (self.directory,)) as pool,
+            tqdm(desc=said, total=count, disable=None) as bar,
+        ):
+            waiting: set[Future[Done]] = set()
+            while True:
+                # A few at a time: a task holds the pictures of a visit.
+                waiting |= {pool.submit(work, each) for each in islice(tasks, 8 - len(waiting))}
+                if not waiting:
+                    return
+                done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                for each in done:
+                    yield each.result()
+                bar.update(len(done))
 
 
 _eyes: list[Eyes] = []  # of a process that shares the work

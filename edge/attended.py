@@ -6,6 +6,7 @@ comes last; closed the other way round.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
@@ -17,7 +18,7 @@ from edge.access.calendar import Schedule, parse_span
 from edge.access.keypad import open_keypad
 from edge.access.opening import open_gate, policy_of
 from edge.attendant import Attendant
-from edge.audit import Audit
+from edge.audit import Audit, utc_now
 from edge.config import DoorConfig
 from edge.control import (
     LOCKDOWN,
@@ -30,10 +31,11 @@ from edge.control import (
 from edge.door import DoorState
 from edge.door_events import Event, Happening, State
 from edge.doorkeeper import Doorkeeper, timing_of
-from edge.errors import HardwareError
+from edge.errors import AuditError, HardwareError
 from edge.gallery import GalleryStore
 from edge.gpio import open_driver
 from edge.inputs import Inputs
+from edge.privacy import retain_events, retain_snapshots
 from edge.relay import GpioRelay, open_relay
 from edge.sentinel import Sentinel
 from edge.signals import open_signals
@@ -41,6 +43,9 @@ from edge.signals import open_signals
 _TICK_S = 0.25
 _IDLE_S = 60.0
 _BUSY_S = 0.5
+_UPKEEP_S = 86400.0
+
+log = logging.getLogger("janus")
 
 
 @contextmanager
@@ -113,7 +118,8 @@ def attended(
             return _TICK_S if next_s is None else min(_TICK_S, next_s - time.monotonic())
 
         stack.enter_context(closing(door.start(attend, on_failure=keeper.shut)))
-        stack.enter_context(closing(claims.start(lambda: _IDLE_S, on_failure=keeper.shut)))
+        upkeep = Upkeep(config, keeper)
+        stack.enter_context(closing(claims.start(upkeep, on_failure=keeper.shut)))
         keypad = open_keypad(
             config.access,
             relay.driver,
@@ -125,6 +131,29 @@ def attended(
         obey = partial(obeyed, keeper=keeper, directory=directory)
         stack.enter_context(closing(ControlSocket(directory, obey)))
         yield keeper
+
+
+class Upkeep:
+    """Lets go of old events and snapshots once a day; `open_door` did when the door started.
+
+    Called by whoever has time; returns for how many seconds there is nothing to do.
+    """
+
+    def __init__(self, config: DoorConfig, keeper: Doorkeeper) -> None:
+        self._config, self._keeper = config, keeper
+        self._next_s = time.monotonic() + _UPKEEP_S
+
+    def __call__(self) -> float:
+        """Do what is due; an error is only logged, for the door's own records come first."""
+        if time.monotonic() >= self._next_s:
+            self._next_s = time.monotonic() + _UPKEEP_S
+            audit, now = self._keeper.audit, utc_now()
+            try:
+                self._keeper.in_turn(lambda: retain_events(self._config, audit, now))
+            except AuditError as exc:
+                log.warning("old events are kept for another day: %s", exc)
+            retain_snapshots(self._config, now)
+        return min(_IDLE_S, max(0.0, self._next_s - time.monotonic()))
 
 
 def names_of(config: DoorConfig) -> dict[str, str]:

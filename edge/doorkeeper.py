@@ -178,6 +178,11 @@ class Doorkeeper:
         with self._telling:
             self.audit.note(kind, **facts)
 
+    def in_turn(self, act: Callable[[], object]) -> None:
+        """Have *act* done with the audit while nobody tells the door anything; it must be short."""
+        with self._telling:
+            act()
+
     def shut(self) -> None:
         """Lock the strike and release it no more; may be called at any time, more than once.
 

@@ -69,23 +69,23 @@ class SnapshotTaker:
         return self._snapshots.keep(seq, decision.subject_id, pixels, datetime.now(UTC))
 
 
-def apply_retention(config: DoorConfig, audit: Audit, now: datetime) -> int:
-    """Let go of audit events and snapshots whose time is over; return how many events went.
-
-    The door calls this when it starts. Snapshots that cannot be erased do not keep it shut: the
-    log says so.
+def retain_events(config: DoorConfig, audit: Audit, now: datetime) -> int:
+    """Let go of audit events whose time is over; return how many went.
 
     Raises:
         AuditError: if the audit cannot be written.
     """
     days, megabytes = config.privacy.audit_days, config.privacy.audit_mb
     since_utc = now - timedelta(days=days) if days else None
-    removed = audit.retain(since_utc=since_utc, most_bytes=megabytes * _MEGABYTE)
+    return audit.retain(since_utc=since_utc, most_bytes=megabytes * _MEGABYTE)
+
+
+def retain_snapshots(config: DoorConfig, now: datetime) -> None:
+    """Erase snapshots whose time is over; where that fails, the log says so."""
     try:
         snapshots_of(config).prune(now)
     except GalleryError as exc:
         log.warning("%s", exc)
-    return removed
 
 
 @dataclass(frozen=True, slots=True)

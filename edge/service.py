@@ -24,7 +24,7 @@ from edge.health.care import Care
 from edge.health.watchdog import Fault
 from edge.instance import sole_door
 from edge.pipeline import Door, Step, policy_from, watch
-from edge.privacy import SnapshotTaker, apply_retention
+from edge.privacy import SnapshotTaker, retain_events, retain_snapshots
 from edge.promise import promise
 from edge.vocabulary import Decision, Outcome
 
@@ -66,7 +66,8 @@ def open_door(config: DoorConfig, care: Care) -> Iterator[Door]:
         relay = stack.enter_context(opened_relay(config))
         # A grant that waits longer for its audit record comes too late to open for.
         audit = stack.enter_context(closing(Audit(config.store.audit, busy_s=_AUDIT_BUSY_S)))
-        apply_retention(config, audit, utc_now())
+        retain_events(config, audit, utc_now())
+        retain_snapshots(config, utc_now())
         # From here on the exit button works, however long the rest takes to open.
         keeper = stack.enter_context(attended(config, relay, audit, heard=care.hears))
         bundle, embedder = open_encoder(config)

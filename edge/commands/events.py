@@ -19,7 +19,7 @@ from edge.config import DoorConfig
 from edge.errors import AuditError, ConfigError, GalleryError
 from edge.explanation import explain
 from edge.gallery import GalleryStore
-from edge.privacy import apply_retention
+from edge.privacy import retain_events
 from edge.vocabulary import Flaw, Outcome, Reason
 
 _LAST = 50
@@ -166,7 +166,7 @@ def _explain(arguments: Namespace, config: DoorConfig) -> int:
 
 def _prune(_: Namespace, config: DoorConfig) -> int:
     with Audit(config.store.audit, create=False) as audit:
-        removed = apply_retention(config, audit, datetime.now(UTC))
+        removed = retain_events(config, audit, datetime.now(UTC))
     print(f"{removed} event(s) removed; the chain holds without them")
     return 0
 

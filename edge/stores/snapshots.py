@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -166,8 +167,9 @@ class Snapshots:
     def _erase(self, found: list[Snapshot]) -> None:
         try:
             for each in found:
-                _overwrite(each.path)
-                each.path.unlink()
+                with suppress(FileNotFoundError):  # another thread or program was faster
+                    _overwrite(each.path)
+                    each.path.unlink()
         except OSError as exc:
             raise GalleryError(
                 f"a snapshot in {self._directory} cannot be erased: {exc.strerror}; check its "

@@ -226,6 +226,31 @@ def test_unlocked_hours_are_those_of_the_sites_clock(config, tmp_path):
     assert not hours(datetime(2026, 12, 25, 10, 0, tzinfo=UTC))  # a Friday, but a holiday
 
 
+def test_a_door_that_runs_for_long_lets_go_of_old_events_every_day(config, monkeypatch):
+    old = datetime(2020, 1, 1, tzinfo=UTC)
+    with closing(Audit(config.store.audit, clock=lambda: old)) as audit:
+        audit.note("start")
+    monkeypatch.setattr("edge.attended._UPKEEP_S", 0.05)
+    monkeypatch.setattr("edge.attended._IDLE_S", 0.05)
+    with opened(config) as site:
+        site.keeper.note("start")
+        wait_until(lambda: site.kinds() == ["start", "retention"])
+        with closing(Audit(config.store.audit)) as audit:
+            assert audit.verify() is None
+
+
+def test_an_audit_that_cannot_let_go_leaves_the_door_at_work(config, monkeypatch, caplog):
+    def refuse(*_, **__):
+        raise AuditError("the disk is full")
+
+    monkeypatch.setattr("edge.attended._UPKEEP_S", 0.05)
+    monkeypatch.setattr("edge.audit.Audit.retain", refuse)
+    with opened(config) as site:
+        wait_until(lambda: "kept for another day: the disk is full" in caplog.text)
+        site.presses_exit()
+        wait_until(lambda: site.relay.released)
+
+
 def test_no_thread_is_left_when_the_door_ends(config):
     before = set(threading.enumerate())
     with opened(config):

@@ -14,7 +14,7 @@ from edge.commands import enrol, keys, privacy
 from edge.config import read_config
 from edge.errors import EnrolmentError, GalleryError
 from edge.gallery import GalleryStore
-from edge.privacy import apply_retention, snapshots_of
+from edge.privacy import retain_events, retain_snapshots, snapshots_of
 from edge.vocabulary import Embedding
 
 MODEL = "a" * 64
@@ -93,8 +93,9 @@ def test_retention_lets_go_of_old_events_and_old_snapshots(janus, tmp_path, conf
             audit.note("start")
     with Audit(tmp_path / "a.sqlite") as audit:
         audit.note("start")
-        assert apply_retention(read_config(config), audit, datetime.now(UTC)) == 3
+        assert retain_events(read_config(config), audit, datetime.now(UTC)) == 3
         assert audit.verify() is None
+    retain_snapshots(read_config(config), datetime.now(UTC))
     assert janus("snapshots") == ""
 
 
