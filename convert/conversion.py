@@ -12,6 +12,7 @@ import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from convert.calibrate import Calibration, calibrate, check_support
+from convert.card import model_card
 from convert.encoder import embed_float, load_encoder
 from convert.evidence import Evidence, weigh_evidence
 from convert.foreign import ForeignEncoder, load_foreign
@@ -20,13 +21,14 @@ from convert.golden import Golden, judge_golden, threshold_of
 from convert.layers import layer_errors, where_lost
 from convert.package import check_target, write_bundle
 from convert.parity import Parity, agreement, spread, subset
-from convert.pictures import CalibrationPictures, fingerprint, read_index, read_pictures
+from convert.pictures import CalibrationPictures, read_index, read_pictures
 from convert.provenance import FITTED_ON_UNKNOWN, TrainingRun, unfitted, versions
 from convert.quantize import float_encoder, quantize_network
 from convert.runtimes import embed_int8
 from edge.align import ALIGNMENT
 from edge.bundles.bundle import Bundle
 from edge.bundles.manifest import (
+    CARD_FILE,
     ENCODER_FILE,
     FINDER_FILE,
     REFINER_FILE,
@@ -37,6 +39,7 @@ from edge.bundles.manifest import (
 from edge.errors import BundleError, ConfigError
 from edge.tflite import installed_runtimes
 from edge.vocabulary import FloatArray
+from train.data.framing import fingerprint
 from train.errors import TooFewComparisonsError
 from train.measuring.metrics import IntArray, compare_all
 
@@ -147,6 +150,7 @@ def convert(
     )
     others = {kind: float_encoder(model, half=kind == "float16") for kind in wishes.also}
     forms = compare_forms({"int8": encoder} | others, pictures.crops, in_float, golden, runtimes)
+    files[CARD_FILE] = model_card(manifest)
     manifest = write_bundle(out, manifest, files, key=wishes.key)
     for kind, content in others.items():
         write_form(form_path(out, kind), content)

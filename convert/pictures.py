@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from edge.errors import PictureError
 from edge.vocabulary import CROP_SIZE_PX, AlignedFace, PixelArray
 from train.data.cutting import Cut
 from train.data.datasets import Index, Picture, read_att, read_crops, read_folder, readable
-from train.data.framing import Crops, cuts, warn_of_refusals
+from train.data.framing import Crops, cuts, fingerprint, warn_of_refusals
 from train.errors import DataSetError
 
 # 1,500 crops give a million comparisons and keep a conversion below three minutes on two cores.
@@ -50,16 +49,6 @@ class CalibrationPictures:
     def data_id(self) -> str:
         """Name, counts and sha256 over subjects and pixels, in order."""
         return f"{self.name}: {fingerprint(self.crops)}"
-
-
-def fingerprint(crops: Crops) -> str:
-    """Return the counts of *crops*, and a sha256 over subjects and pixels, in order."""
-    seen = hashlib.sha256()
-    for picture, pixels in zip(crops.index.pictures, crops.pixels, strict=True):
-        seen.update(f"{picture.subject}\n".encode())
-        seen.update(pixels.tobytes())
-    people, count = len(crops.index.subjects), len(crops.index.pictures)
-    return f"{people} people, {count} crops, sha256 {seen.hexdigest()}"
 
 
 def read_index(directory: Path) -> Index:

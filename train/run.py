@@ -12,21 +12,21 @@ import numpy as np
 
 from edge.errors import ConfigError
 from train import recipes
-from train.data.framing import Crops, frame
+from train.data.framing import Crops, fingerprint, frame
 from train.data.readers import READERS
 from train.data.sampling import split_subjects
 from train.fitting.feed import feed_of
 from train.fitting.fit import Watch, fit, seed_everything
 from train.fitting.losses import make_objective
 from train.fitting.model import assemble, build, embed, shrink
-from train.fitting.newcomer import enrolment_section
+from train.fitting.newcomer import enrolment_section, read_faces
 from train.fitting.protocols import PROTOCOLS, Own
 from train.fitting.strategy import Team, one_process
 from train.measuring import figures
 from train.measuring.encoders import ENCODER_FILE
 from train.measuring.evaluate import honest_lines, verify
 from train.measuring.metrics import compare_all, comparisons_needed, equal_error_rate, tar_at_fmr
-from train.measuring.report import Section, verification_section, write_report
+from train.measuring.report import Section, skipped_sections, verification_section, write_report
 from train.recipes import Recipe
 
 if TYPE_CHECKING:
@@ -52,7 +52,8 @@ def train(
     *team* (default: this process alone) only the chief measures and writes.
 
     Raises:
-        ConfigError: if the recipe has patience and nobody to watch.
+        ConfigError: if the recipe has patience and nobody to watch, or *out* cannot be made.
+        PictureError, EnrolmentError: if a photo of *enrol* cannot be read, or shows no face.
     """
     if recipe.patience and not recipe.validated:
         raise ConfigError(
@@ -60,6 +61,9 @@ def train(
             "on; add --set validated=4"
         )
     team = team or one_process()
+    # First what would otherwise fail when hours have been fitted.
+    _make_directory(out)
+    faces = read_faces(enrol) if enrol else None
     index = READERS[recipe.reader](directory)
     _LOG.info("%d pictures of %d people", len(index.pictures), len(index.subjects))
     own = PROTOCOLS[recipe.protocol](
@@ -90,7 +94,13 @@ def train(
     tested = crops.only(split.tested)
     embeddings = embed(encoder, tested.pixels)
     honest = verify(embeddings, tested.numbers, seed=recipe.seed)
-    held = {"own_protocol": own.figures, "held_out": split.tested, "honest": honest.as_dict()}
+    held = {
+        "data": fingerprint(crops),
+        "skipped": len(crops.index.refused),
+        "own_protocol": own.figures,
+        "held_out": split.tested,
+        "honest": honest.as_dict(),
+    }
     (out / "metrics.json").write_text(json.dumps(held, indent=2) + "\n", encoding="utf-8")
     sections = [
         *own_sections(recipe, own),
@@ -103,15 +113,23 @@ def train(
             honest,
         ),
     ]
-    if enrol:
-        encode = partial(embed, encoder)
-        sections.append(enrolment_section(crops, encode, enrol, honest.threshold))
+    sections += skipped_sections(crops.index.refused)
+    if faces is not None:
+        encode, names = partial(embed, encoder), [each.name for each in enrol]
+        sections.append(enrolment_section(crops, encode, names, faces, honest.threshold))
     write_report(out / "report.html", f"Run of recipe {recipe.name}", sections)
     for section in sections:
         if section.lines:
             print(f"\n{section.heading}")
             print("\n".join(section.lines))
     print(f"\nwrote {out / ENCODER_FILE} and {out / 'report.html'}")
+
+
+def _make_directory(out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        raise ConfigError(f"--out {out} cannot be made: {exc.strerror}; name another") from exc
 
 
 def fit_encoder(

@@ -258,10 +258,10 @@ def _checked(where: Path, pictures: list[Picture], layout: str) -> Index:
     index = Index(tuple(pictures))
     found = len(index.subjects)
     if found < 2:  # noqa: PLR2004 - a pair needs two
-        raise DataSetError(
-            f"{where} has {len(pictures)} pictures of {found} subjects; expected {layout}, "
-            "for two people at least"
-        )
+        what = f"{where} has {len(pictures)} pictures of {found} subjects"
+        if not where.exists():
+            what = f"there is no {where}"
+        raise DataSetError(f"{what}; expected {layout}, for two people at least")
     if singles := index.singles():
         named = ", ".join(singles[:5]) + (" …" if len(singles) > 5 else "")  # noqa: PLR2004
         _LOG.info("%d subjects have one picture, for non-mated pairs only: %s", len(singles), named)

@@ -6,6 +6,7 @@ put *their* picture into the same 112x112 square, so one encoder file serves bot
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -31,6 +32,8 @@ from train.errors import DataSetError
 from train.measuring.metrics import IntArray
 
 _LOG = logging.getLogger("janus.train")
+_BATCH = 256
+_NAMED = 10  # pictures in one warning
 _WIDE_PX = CROP_SIZE_PX + 2 * CROP_MARGIN_PX
 
 
@@ -151,8 +154,22 @@ def frame(index: Index, frames: str, *, opener: OpenDetector | None = None) -> C
     return _collected(cuts(index, frames), len(index.pictures))
 
 
+def fingerprint(crops: Crops) -> str:
+    """Return the counts of *crops*, and a sha256 over subjects and pixels, in order."""
+    seen, start = hashlib.sha256(), 0
+    for pixels in crops.batches(_BATCH):
+        for picture, crop in zip(crops.index.pictures[start:], pixels, strict=False):
+            seen.update(f"{picture.subject}\n".encode())
+            seen.update(crop.tobytes())
+        start += len(pixels)
+    people, count = len(crops.index.subjects), len(crops.index.pictures)
+    return f"{people} people, {count} crops, sha256 {seen.hexdigest()}"
+
+
 def warn_of_refusals(refused: Sequence[tuple[str, str]], count: int) -> None:
-    """Say once how many of *count* pictures were skipped and why; name each where debugging.
+    """Say once how many of *count* pictures were skipped and why, and which cannot be read.
+
+    Where debugging each is named, with its own reason.
 
     Raises:
         DataSetError: if none is left.
@@ -171,7 +188,11 @@ def warn_of_refusals(refused: Sequence[tuple[str, str]], count: int) -> None:
             f"{what} {count} pictures ({listed}), the first is {refused[0][0]}; are they photos of "
             "faces?"
         )
-    _LOG.warning("%d of %d pictures were skipped. %s", len(refused), count, listed)
+    unread = [path for path, each in refused if not _is_about_faces(each)]
+    named = f" ({', '.join(unread[:_NAMED])}{' …' if len(unread) > _NAMED else ''})"
+    _LOG.warning(
+        "%d of %d pictures were skipped. %s%s", len(refused), count, listed, named if unread else ""
+    )
 
 
 def _collected(made: Iterator[Cut], count: int) -> Crops:
@@ -197,7 +218,6 @@ def _framed(picture: Picture, frames: str, view: View) -> Cut:
     try:
         pixels = picture.load()
     except PictureError as exc:
-        _LOG.warning("skipped %s: %s", picture.path, exc)
         return Cut(picture, None, str(exc))
     if frames == "whole" and pixels.shape[:2] == (_WIDE_PX, _WIDE_PX) and view is not DOOR_VIEW:
         return Cut(picture, recut(pixels, view))

@@ -38,7 +38,7 @@ def prepare(photos: Path, out: Path, *, detector: DetectorConfig | None = None) 
     Args:
         photos: one folder per person.
         out: made if missing.
-        detector: finds the faces; default: the door's, for faces from 48 px.
+        detector: finds the faces; default: the door's, for faces from 36 px.
 
     Returns:
         How many crops and how many refusals *out* now holds.

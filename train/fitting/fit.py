@@ -79,8 +79,8 @@ def fit(
 
     Raises:
         DivergedError: if a loss is not finite, with the step, its pictures and what to try.
-        ConfigError: if *resume* finds the checkpoint of another recipe, or the workers differ in
-            their pictures or settings.
+        ConfigError: if *run* holds a checkpoint and *resume* is not set, if that is of another
+            recipe, or if the workers differ in their pictures or settings.
         WorkerLostError: if another worker stopped.
     """
     team = team or one_process()
@@ -158,11 +158,20 @@ def make_optimizer(recipe: Recipe, steps: int) -> keras.Optimizer:
 def _begin(
     team: Team, run: Path, state: list[keras.Variable], recipe: Recipe, *, resume: bool
 ) -> Past:
-    """Return what the chief's checkpoint holds, with *state* set to it; a new past without one."""
+    """Return what the chief's checkpoint holds, with *state* set to it; a new past without one.
+
+    Raises:
+        ConfigError: if there is one, and nobody said to go on: hours of fitting would be lost.
+    """
     held = b""
     if team.chief:
         run.mkdir(parents=True, exist_ok=True)
-        if resume and (run / CHECKPOINT_FILE).is_file():
+        if (run / CHECKPOINT_FILE).is_file():
+            if not resume:
+                raise ConfigError(
+                    f"{run} holds the checkpoint of a run; go on with --resume, or choose another "
+                    "--out"
+                )
             held = (run / CHECKPOINT_FILE).read_bytes()
     held = team.bytes_from_chief(held)
     return checkpoint.restore(held, state, recipe, run) if held else Past()

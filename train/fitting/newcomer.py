@@ -6,7 +6,7 @@ Here the threshold is the one that the people held out gave at the lowest rate t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,6 @@ from edge.pictures.picture import read_picture
 from edge.vocabulary import FloatArray, PixelArray
 from train.data.cutting import detector_opener
 from train.data.framing import Crops
-from train.errors import TooFewComparisonsError
 from train.measuring import figures
 from train.measuring.encoders import Encode
 from train.measuring.metrics import unit_rows
@@ -58,31 +57,46 @@ def enrol_newcomer(
     return Newcomer(shown, others, photos[1:] @ photos[0], threshold)
 
 
-def enrolment_section(
-    crops: Crops, encode: Encode, photos: tuple[Path, ...], thresholds: Mapping[str, float]
-) -> Section:
-    """Enrol the person on *photos* and report who matches, at the lowest rate in *thresholds*.
+def read_faces(photos: Sequence[Path]) -> PixelArray:
+    """Return the largest face of each photo, cut as at the door: (K, 112, 112, 3), K >= 1.
 
     Raises:
+        PictureError: if a photo cannot be read.
         EnrolmentError: if a photo shows no face.
-        TooFewComparisonsError: if the run supports no threshold.
     """
-    if not thresholds:
-        raise TooFewComparisonsError(
-            "the people held out are too few for any threshold, so nobody can be enrolled; hold "
-            "out more, such as --set tested=10"
-        )
-    rate = min(thresholds, key=float)
     detector = detector_opener(DetectorConfig())()
-    faces = np.stack([_face(path, detector) for path in photos])
+    return np.stack([_face(path, detector) for path in photos])
+
+
+def enrolment_section(
+    crops: Crops,
+    encode: Encode,
+    names: Sequence[str],
+    faces: PixelArray,
+    thresholds: Mapping[str, float],
+) -> Section:
+    """Enrol one more person and report who matches, at the lowest rate in *thresholds*.
+
+    Args:
+        crops: everybody else.
+        encode: the encoder.
+        names: (K,) of the person's photos; the first is enrolled, the others are searched.
+        faces: (K, 112, 112, 3), of `read_faces`.
+        thresholds: by FMR; with none the section says that nobody is enrolled, and why.
+    """
+    heading = "One more person, enrolled from one photo"
+    if not thresholds:
+        why = "the people held out are too few for any threshold"
+        return Section(heading, (f"not enrolled: {why}; hold out more: --set tested=10",))
+    rate = min(thresholds, key=float)
     found = enrol_newcomer(crops, encode, faces, thresholds[rate])
     lines = [
-        f"enrolled from {photos[0].name}, threshold {found.threshold:.3f} (FMR {rate})",
+        f"enrolled from {names[0]}, threshold {found.threshold:.3f} (FMR {rate})",
         f"  matched {found.matched} of {len(found.others)} other people",
     ]
     lines += [
-        f"  {path.name}: score {score:.3f}, {'match' if score >= found.threshold else 'no match'}"
-        for path, score in zip(photos[1:], found.own, strict=True)
+        f"  {name}: score {score:.3f}, {'match' if score >= found.threshold else 'no match'}"
+        for name, score in zip(names[1:], found.own, strict=True)
     ]
     captions = [f"{score:.2f}" for score in found.others]
     colours = ["#b5502f" if score >= found.threshold else "#444444" for score in found.others]
@@ -92,7 +106,7 @@ def enrolment_section(
         *zip(pictures, captions, colours, strict=True),
     ]
     grid = figures.tiled(tiles, 8)
-    return Section("One more person, enrolled from one photo", lines, (("Everybody", grid),))
+    return Section(heading, lines, (("Everybody", grid),))
 
 
 def _face(path: Path, detector: Detector) -> PixelArray:

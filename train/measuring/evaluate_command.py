@@ -78,7 +78,7 @@ def add_detector(parser: ArgumentParser) -> None:
 
 
 def detector_of(arguments: Namespace) -> DetectorConfig:
-    """Return the detector that --detector names, for faces from 48 px.
+    """Return the detector that --detector names, for faces from 36 px.
 
     Raises:
         ConfigError: if YuNet comes without its file, or another with one.

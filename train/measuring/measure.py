@@ -21,7 +21,7 @@ from train.measuring.encoders import Encoder, open_encoder
 from train.measuring.evaluate import Verification, honest_lines, verify
 from train.measuring.groups import SOURCE, Groups, group_lines, measure_groups, read_column
 from train.measuring.lfw import LfwResult, lfw_lines, measure_lfw
-from train.measuring.report import Section, verification_section, write_report
+from train.measuring.report import Section, skipped_sections, verification_section, write_report
 
 # Every two pictures are compared: 6,000 give 18 million scores, and many more fill the memory.
 _MOST_PICTURES = 6000
@@ -37,7 +37,7 @@ class Task:
         pictures: directory, or LFW's archive.
         layout: key of `train.data.readers.READERS`.
         frames: how a picture becomes a crop: `aligned`, `whole` or `centre`.
-        detector: aligned only; default: the door's, for faces from 48 px.
+        detector: aligned only; default: the door's, for faces from 36 px.
         subjects: these people only.
         strangers: crops only: take pictures without a subject, each as a person of its own.
         pairs: LFW's pairs.txt.
@@ -108,9 +108,7 @@ def measure(path: Path, task: Task) -> Found:
         found, sections = _measure_people(task, encoder, embedded)
     if note:
         sections[0] = replace(sections[0], lines=[note, *sections[0].lines])
-    if skipped := Counter(reason for _, reason in found.refused):
-        listed = [f"  {count} times: {reason}" for reason, count in skipped.most_common(10)]
-        sections.append(Section(f"{skipped.total()} pictures were skipped", listed))
+    sections += skipped_sections(found.refused)
     for section in sections:
         print("\n".join([section.heading, *section.lines]))
     _write(path, task, found, sections)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import html
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,13 @@ class Section:
     heading: str
     lines: Sequence[str] = ()
     pictures: Sequence[tuple[str, bytes]] = ()
+
+
+def skipped_sections(refused: Sequence[tuple[str, str]]) -> list[Section]:
+    """Return a section that counts pictures, (path, reason), that were skipped; none, if none."""
+    reasons = Counter(reason for _, reason in refused)
+    lines = [f"  {count} times: {reason}" for reason, count in reasons.most_common(10)]
+    return [Section(f"{len(refused)} pictures were skipped", lines)] if refused else []
 
 
 def write_report(path: Path, title: str, sections: Sequence[Section]) -> None:

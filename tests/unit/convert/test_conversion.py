@@ -102,6 +102,16 @@ def test_bundle_is_signed_and_carries_evidence_and_eyes(made):
     assert 0 <= facts["cllr_least"] <= facts["cllr"] < facts["cllr_cosine"]
 
 
+def test_bundle_carries_a_card_that_says_what_it_rests_on(made):
+    bundle, conversion = made
+    card = inspect_bundle(bundle).contents["MODEL_CARD.md"].decode()
+    point = conversion.calibration.point
+    assert f"Threshold: {point.threshold:.4f}. FMR {point.fmr:.3g} (95 %: up to " in card
+    assert point.data_id in card
+    assert "int8 against float: passed" in card
+    assert "Fitted: recipe `unknown`. Pictures: unknown." in card
+
+
 def test_float_forms_are_written_beside_the_bundle_and_compared(made):
     bundle, conversion = made
     sizes = {each.kind: each.bytes for each in conversion.forms}

@@ -2,13 +2,16 @@
 
 import json
 import shutil
+import subprocess
+import sys
+import time
 from argparse import ArgumentParser
 
 import cv2
 import numpy as np
 import pytest
 
-from edge.errors import ConfigError
+from edge.errors import ConfigError, DoorError
 from train.cli import COMMANDS
 from train.data.datasets import read_folder
 from train.data.framing import align_pictures
@@ -80,6 +83,23 @@ def test_train_prints_the_articles_figures_beside_ours_and_then_the_honest_ones(
     assert "0.9779" in printed
     assert printed.index("own protocol") < printed.index("on people that it never saw")
     assert "cannot support FMR 0.01" in printed
+
+
+@pytest.mark.tf
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--out", "wall.png/run"), "cannot be made"),
+        (("--out", "run", "--enrol", "wall.png"), "no face was found in"),
+        (("--out", "run", "--enrol", "missing.jpg"), r"missing\.jpg"),
+    ],
+)
+def test_what_would_fail_after_hours_fails_at_once(att, tmp_path, monkeypatch, words, said):
+    monkeypatch.chdir(tmp_path)
+    cv2.imwrite("wall.png", np.full((200, 200), 128, np.uint8))
+    with pytest.raises(DoorError, match=said):
+        janus("train", "--recipe", "att", "--data", att, *words)
+    assert not list(tmp_path.glob("run/own-protocol"))
 
 
 @pytest.mark.tf
@@ -196,3 +216,46 @@ def test_pictures_without_a_face_are_refused_together(tmp_path):
         cv2.imwrite(str(tmp_path / name / "1.png"), np.full((112, 92), 128, np.uint8))
     with pytest.raises(DataSetError, match="no face was found in 2 pictures"):
         align_pictures(read_folder(tmp_path))
+
+
+@pytest.mark.tf
+@pytest.mark.slow
+def test_train_killed_by_the_system_ends_with_the_same_weights_when_resumed(att, tmp_path):
+    """`kill -9` in the middle of an epoch, from outside, then --resume."""
+    words = (
+        "train",
+        "--recipe",
+        "att",
+        "--data",
+        att,
+        "--set",
+        "tested=2",
+        "--set",
+        "frames=whole",
+    )
+    words += ("--set", "pairs_each=60", "--set", "batch=16", "--set", "dropout=0.25,0.25,0.1")
+    assert janus(*words, "--out", tmp_path / "whole") == 0
+
+    killed = tmp_path / "killed"
+    program = [sys.executable, "-m", "edge", *map(str, words), "--out", str(killed)]
+    running = subprocess.Popen(program, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    history = killed / "history.jsonl"
+    while not history.is_file() or len(history.read_text().splitlines()) < 2:
+        assert running.poll() is None, "it ended before it could be killed"
+        time.sleep(0.01)
+    running.kill()
+    running.wait()
+    assert not (killed / "encoder.keras").exists()
+
+    assert janus(*words, "--out", killed, "--resume") == 0
+    one, other = (
+        keras_weights(directory / "encoder.keras") for directory in (tmp_path / "whole", killed)
+    )
+    for ours, theirs in zip(one, other, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def keras_weights(path):
+    import keras
+
+    return keras.models.load_model(path, compile=False).get_weights()

@@ -95,6 +95,24 @@ def test_unreadable_picture_is_listed_counted_and_skipped(tmp_path, caplog):
     assert "eve/2.jpg" in caplog.text
 
 
+def test_unreadable_pictures_are_named_and_counted_where_pictures_are_cut(tmp_path, caplog):
+    for name in ("ada/1.jpg", "eve/1.jpg"):
+        picture(tmp_path / name)
+    for number in range(12):
+        (tmp_path / "eve" / f"broken{number}.jpg").write_bytes(b"not a picture")
+    with caplog.at_level(logging.WARNING, "janus.train"):
+        crops = frame(read_folder(tmp_path), "whole")
+    assert len(crops.pixels) == 2
+    (said,) = [each.getMessage() for each in caplog.records]
+    assert said.startswith("12 of 14 pictures were skipped. 12 times: cannot be read (eve/broken0")
+    assert said.endswith("eve/broken9.jpg …)")
+
+
+def test_folder_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(DataSetError, match=r"there is no .*missing; expected one folder"):
+        read_folder(tmp_path / "missing")
+
+
 def test_files_that_are_no_pictures_are_ignored(tmp_path):
     picture(tmp_path / "ada" / "1.jpg")
     picture(tmp_path / "eve" / "1.jpg")

@@ -246,6 +246,15 @@ def test_checkpoint_of_other_settings_is_not_resumed(people, tmp_path):
         run(people, tmp_path, "epochs=2", resume=True)
 
 
+def test_checkpoint_is_not_overwritten_unasked(people, tmp_path):
+    """Who forgets --resume after hours must not lose them."""
+    run(people, tmp_path, "epochs=1")
+    before = (tmp_path / "checkpoint.npz").read_bytes()
+    with pytest.raises(ConfigError, match="go on with --resume"):
+        run(people, tmp_path, "epochs=1")
+    assert (tmp_path / "checkpoint.npz").read_bytes() == before
+
+
 def test_loss_that_is_no_number_stops_with_step_pictures_and_advice(people, tmp_path):
     with pytest.raises(DivergedError, match=r"epoch 1, step \d+.*p\d/\d.png.*learning_rate="):
         run(people, tmp_path, "margin=nan")
