@@ -37,8 +37,8 @@ from edge.vocabulary import (
 )
 from train.data.datasets import Picture
 
-RENDERING = "v1"  # bump if any pixel of a rendered visit changes
-_SIZE_PX = 280
+RENDERING = "v2"  # bump if any pixel of a rendered visit changes
+_SIZE_PX = 224
 # What an encoder does not look at.
 _FACE = Detection(Box(0, 0, 1, 1), np.zeros((5, 2), np.float32), 1.0)
 _IN_PLACE = np.eye(2, 3, dtype=np.float32)
@@ -78,7 +78,7 @@ def open_eyes(directory: Path) -> Eyes:
 
 
 def render(pixels: PixelArray, frames: int, seed: int) -> list[PixelArray]:
-    """Return *frames* pictures of somebody who stands before a camera: (280, 280, 3) uint8 RGB.
+    """Return *frames* pictures of somebody who stands before a camera: (224, 224, 3) uint8 RGB.
 
     Movement and light are slow (each frame keeps 0.8 of where it was), noise is new in each frame.
     """
@@ -101,7 +101,8 @@ def render(pixels: PixelArray, frames: int, seed: int) -> list[PixelArray]:
         )  # fmt: skip
         blurred = cv2.GaussianBlur(frame, (0, 0), float(drawn.uniform(0.3, 0.9)))
         lit = blurred * (gain * (1 + 0.05 * at[4]) * colour)
-        noisy = lit + drawn.normal(0, drawn.uniform(1.0, 4.0), frame.shape)
+        noise = drawn.standard_normal(frame.shape, np.float32) * drawn.uniform(1.0, 4.0)
+        noisy = lit + noise
         _, file = cv2.imencode(
             ".jpg", np.clip(noisy, 0, 255).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, 85]
         )
