@@ -130,6 +130,9 @@ class LiveCamera:
                 self._tell(newest=Frame(pixels, time.monotonic(), index))
         except CameraError as exc:
             failure = exc
+        except Exception as exc:  # noqa: BLE001 - a driver's own errors are many
+            _log.debug("the camera's driver raised", exc_info=True)
+            failure = CameraError(f"the camera's driver raised {exc!r}; {self._driver.advice}")
         finally:
             self._driver.close()
         # Told last: who hears of it may exit, and a daemon thread that is still in a driver's C++

@@ -17,10 +17,13 @@ class Fault(enum.Enum):
 
     NO_FRAME = "the camera gives no frame"
     STALLED = "a frame is not being processed to its end"
-    FROZEN = "the camera gives the same picture again and again"
+    FROZEN = "the camera gives the same pictures again and again"
     BLACK = "the camera gives a black picture"
     DEAF = "nobody hears contacts, buttons and operators any more"
 
+
+# A driver that hangs may hand out its few buffers in turn, again and again.
+_REMEMBERED = 8
 
 # The camera answers, but shows nothing: opening it again may help, and the program is not stuck.
 BLIND = frozenset({Fault.FROZEN, Fault.BLACK})
@@ -33,7 +36,7 @@ class Limits:
     Args:
         capture_s: from one captured frame to the next, or to the end of a reopening.
         process_s: from a frame's capture until it is processed.
-        frozen_s: of identical pictures; 0: for ever.
+        frozen_s: of pictures that were seen a moment ago already; 0: for ever.
         black_s: of black pictures; 0: for ever.
         hear_s: from one round of the thread that hears contacts and buttons to the next.
         black_light: a picture is black whose `Glimpse.light` is below this, 0 to 255.
@@ -54,7 +57,7 @@ class _Progress:
     waiting_since_s: float | None = None  # for a frame; None before the door begins
     processing_since_s: float | None = None
     seen_at_s: float = 0.0
-    digest: int | None = None
+    digests: tuple[int, ...] = ()  # of the newest pictures that differ
     same_since_s: float = 0.0
     black_since_s: float | None = None
 
@@ -97,8 +100,9 @@ class Watchdog:
         known = replace(self._known, waiting_since_s=at_s, processing_since_s=at_s)
         if seen is not None:
             known = replace(known, seen_at_s=at_s)
-            if seen.digest != known.digest:
-                known = replace(known, digest=seen.digest, same_since_s=at_s)
+            if seen.digest not in known.digests:
+                digests = (seen.digest, *known.digests[: _REMEMBERED - 1])
+                known = replace(known, digests=digests, same_since_s=at_s)
             if seen.light >= self._limits.black_light:
                 known = replace(known, black_since_s=None)
             elif known.black_since_s is None:
@@ -110,8 +114,8 @@ class Watchdog:
         self._known = _Progress(waiting_since_s=at_s)
 
     def repeats(self, seen: Glimpse) -> bool:
-        """Tell whether *seen* is the very picture before: it brings no new evidence."""
-        return seen.digest == self._known.digest
+        """Tell whether *seen* was given a moment ago already: it brings no new evidence."""
+        return seen.digest in self._known.digests
 
     def fault(self, at_s: float) -> Fault | None:
         """Return what is wrong at *at_s*, the worst first; None if nothing is.

@@ -162,3 +162,16 @@ def test_a_thread_that_hears_no_contacts_any_more_is_a_fault_that_ends_the_progr
 
 def test_before_anybody_hears_nobody_is_deaf():
     assert Watchdog(Limits()).fault(100.0) is None
+
+
+def test_a_few_pictures_that_come_in_turn_are_a_frozen_camera_too():
+    """A driver that hangs may hand out its few buffers again and again."""
+    dog, at_s = Watchdog(LIMITS), 0.0
+    while dog.fault(at_s) is None:
+        assert at_s < DETECTED_S
+        seen = Glimpse(round(at_s * 10) % 4, BRIGHT)
+        assert dog.repeats(seen) == (at_s >= 0.4)
+        dog.captured(at_s, seen)
+        dog.waiting(at_s)
+        at_s = round(at_s + 0.1, 3)
+    assert dog.fault(at_s) is Fault.FROZEN
