@@ -16,7 +16,13 @@ trained on. What the visits lack is said in `visit_pictures.py`.
 between visits (one-way analysis of variance), of pairs of different people and of the same.
 """
 
+# ruff: noqa: E402 - `edge` is the package, not the script of that name beside this one
 from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path[:0] = [str(Path(__file__).parents[1])]
 
 import argparse
 import json
@@ -24,7 +30,6 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
