@@ -89,22 +89,51 @@ def embed(encoder: Encoder, faces: Faces, condition: str) -> FloatArray:
 
 
 def lfw(embeddings: FloatArray, faces: Faces, data: Path) -> Lines:
-    """Ten folds, and rates over the given pairs."""
+    """Ten folds, and rates over the given pairs; at low FMR, against all pairs of people."""
     paths = [each.path for each in faces.index.pictures]
     found = measure_lfw(embeddings, paths, read_lfw_pairs(data / "lfw-pairs.txt"))
     error = found.accuracy.high - found.accuracy.rate
     lines = {"accuracy": f"{found.accuracy.rate:.2%} ± {error:.2%}"}
     lines |= {f"TAR at FMR {rate}": spread(tar) for rate, tar in found.tar.items()}
-    return lines | {"EER": spread(found.equal_error_rate)}
+    lines |= {"EER": spread(found.equal_error_rate)}
+    strangers = _strangers(embeddings, faces.numbers)
+    accepted = _given_mated_pairs(embeddings, paths, data)
+    for rate in _RATES:
+        at = threshold_at_fmr(strangers, rate)
+        people = [np.array(scores) >= at for scores in accepted.values()]
+        hits, counts = np.array([each.sum() for each in people]), np.array([*map(len, people)])
+        tar = over_people(lambda drawn: hits[drawn].sum() / counts[drawn].sum(), len(people), 0)  # noqa: B023
+        lines[f"TAR at FMR {rate:g} of {strangers.size:,} pairs"] = spread(tar)
+    return lines
+
+
+def _given_mated_pairs(
+    embeddings: FloatArray, paths: list[str], data: Path
+) -> dict[str, list[float]]:
+    """Return the scores of the mated pairs of LFW by person; -1 where a picture has no face."""
+    unit, at = unit_rows(embeddings), {Path(path).stem: row for row, path in enumerate(paths)}
+    scores: dict[str, list[float]] = {}
+    for one, other, mated, _ in read_lfw_pairs(data / "lfw-pairs.txt"):
+        if mated:
+            seen = one in at and other in at
+            score = float(unit[at[one]] @ unit[at[other]]) if seen else -1.0
+            scores.setdefault(one.rpartition("_")[0], []).append(score)
+    return scores
+
+
+def _strangers(embeddings: FloatArray, numbers: IntArray) -> FloatArray:
+    """Return the scores of all pairs of people, one picture each: independent strangers."""
+    first = np.unique(numbers, return_index=True)[1]
+    unit = unit_rows(embeddings)[first]
+    scores: FloatArray = (unit @ unit.T)[np.triu_indices(len(first), 1)]
+    return scores
 
 
 def lfw_open_set(embeddings: FloatArray, faces: Faces, _data: Path) -> Lines:
     """Galleries of people with two pictures or more; everybody searches."""
-    numbers = faces.numbers
-    unit = unit_rows(embeddings)
-    lines: Lines = {}
-    first = np.unique(numbers, return_index=True)[1]  # one picture a person: independent strangers
-    strangers = (unit[first] @ unit[first].T)[np.triu_indices(len(first), 1)]
+    lines: Lines
+    numbers, lines = faces.numbers, {}
+    strangers = _strangers(embeddings, numbers)
     for fmr in _RATES:
         at = threshold_at_fmr(strangers, fmr)
         for size in _GALLERIES:
