@@ -8,6 +8,7 @@ library are stand-ins. NAME chooses faults whose name contains it. Needs root (i
 systems), and takes about ten minutes. Exit code 1 if a trial does not end as it should.
 """
 
+# ruff: noqa: E402 - the tests' support is no package
 from __future__ import annotations
 
 import argparse

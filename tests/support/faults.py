@@ -182,7 +182,7 @@ class Site:
                 if began_s >= since_s:
                     return began_s
             assert time.monotonic() < deadline_s, (
-                f"{self.fault.name}: the strike was not released again\n{self.log.read_text()[-3000:]}"
+                f"{self.fault.name}: not released again\n{self.log.read_text()[-3000:]}"
             )
             time.sleep(0.02)
 
@@ -373,7 +373,8 @@ def _abort_file_system(site: Site) -> None:
 def _mount_again(site: Site) -> None:
     subprocess.run(["umount", "-l", site.store], check=True)
     deadline_s = time.monotonic() + TRIES_S
-    while subprocess.run(["e2fsck", "-fy", site.folder / "image"], capture_output=True).returncode > 2:
+    check = ["e2fsck", "-fy", site.folder / "image"]
+    while subprocess.run(check, capture_output=True).returncode > 2:
         assert time.monotonic() < deadline_s, "the file system cannot be repaired"
         time.sleep(0.1)
     mount = ["mount", "-o", "loop", site.folder / "image", site.store]
@@ -399,7 +400,7 @@ def _forbid_running(site: Site) -> None:
 
 def _exhaust_descriptors(site: Site) -> None:
     pid = site.manager.pid
-    opened = len(os.listdir(f"/proc/{pid}/fd"))
+    opened = sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
     _, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
     resource.prlimit(pid, resource.RLIMIT_NOFILE, (opened, hard))
 
@@ -510,7 +511,9 @@ def _stage_faults() -> Iterator[Fault]:
     for stage in _STAGES:
         yield Fault(f"{stage}: raises", _told(f"{stage} raise"), audit=("stop", {}))
         yield Fault(f"{stage}: stalls", _told(f"{stage} stall"), audit=_STALLED)
-        if stage != "gallery":
+        if stage == "match":  # scores that are no cosines speak for nobody
+            yield Fault("match: garbage", _told("match garbage"), outcome="goes on", hold_s=2)
+        elif stage != "gallery":
             yield Fault(f"{stage}: garbage", _told(f"{stage} garbage"), audit=("stop", {}))
 
 

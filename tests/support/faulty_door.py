@@ -1,8 +1,8 @@
 """`janus run` whose device is scripted, and any of whose stages can be told to misbehave.
 
 Started as a program by `supervised.py`. Everything but the device and the GPIO library is the real
-door. In the folder $FAULTY_SITE the file `fault` holds "stage kind" while a fault lasts, `scene` who
-stands before the camera ("nobody", "ada"), and `input-27` the level of the contact's pin.
+door. In the folder $FAULTY_SITE the file `fault` holds "stage kind" while a fault lasts, `scene`
+who stands before the camera ("nobody", "ada"), and `input-27` the level of the contact's pin.
 """
 
 from __future__ import annotations
@@ -163,7 +163,7 @@ def install() -> None:
     service.open_detector, service.open_embedder = detector, embedder
     pipeline.follow = faulty("track", pipeline.follow, lambda _: (None, ()))
     pipeline.align = faulty("align", align.align, lambda _: None)
-    pipeline.flaws = faulty("quality", pipeline.flaws, lambda _: None)
+    pipeline.flaws = faulty("quality", pipeline.flaws, lambda _: (7,))
     pipeline.rank = faulty(
         "match", pipeline.rank, lambda given: tuple(Candidate(c.subject_id, 7.0) for c in given)
     )

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 UNIT = Path(__file__).parents[2] / "systemd" / "janus.service"
+WATCHES = "the door watches"
 _POLL_S = 0.02
 
 
@@ -97,12 +98,12 @@ class Supervisor:
             return [each for each in self._happened if each.at_s >= since_s]
 
     def wait_for(self, *what: str, since_s: float = 0.0, timeout_s: float = 60.0) -> Happened:
-        """Return the first of these that happened at or after *since_s*."""
+        """Return the first of these that happened at or after *since_s*; good news do not count."""
         deadline_s = time.monotonic() + timeout_s
         with self._changed:
             while True:
                 for each in self._happened:
-                    if each.at_s >= since_s and each.what in what:
+                    if each.at_s >= since_s and each.what in what and each.fact != WATCHES:
                         return each
                 left_s = deadline_s - time.monotonic()
                 assert left_s > 0, f"none of {what} within {timeout_s} s: {self._happened[-8:]}"
