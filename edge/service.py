@@ -30,6 +30,7 @@ from edge.vocabulary import Decision, Outcome
 
 _AUDIT_BUSY_S = 0.5
 _LAST_NOTE_S = 0.3
+WAITS_A_MINUTE = 30
 
 log = logging.getLogger("janus")
 
@@ -133,7 +134,7 @@ def _run(door: Door, take: SnapshotTaker, care: Care, audit_path: Path) -> None:
     people = len(door.gallery.load().subject_ids)
     said = promise(door.policy, people)
     log.log(logging.INFO if said.alone else logging.WARNING, "%s", said)
-    report, keeper = Reporter(), door.keeper
+    report, keeper = Reporter(waits_a_minute=WAITS_A_MINUTE), door.keeper
 
     def on_step(step: Step) -> None:
         care.processed(step.frame, step.decision)
@@ -197,15 +198,20 @@ def _last_note(path: Path, fault: Fault) -> None:
 
 
 class Reporter:
-    """Logs the first frame and every change of mind, never a face.
+    """Logs the first frame, every grant and denial, and changes of mind; never a face.
 
     Args:
         names: subject id → name, for a person who looks on; left out, the log holds ids only.
+        waits_a_minute: how many changes of mind that decide nothing are logged at most, so that a
+            face that flickers for hours fills no card; left out, all.
     """
 
-    def __init__(self, names: Mapping[str, str] | None = None) -> None:
-        self._names = names or {}
+    def __init__(
+        self, names: Mapping[str, str] | None = None, *, waits_a_minute: int | None = None
+    ) -> None:
+        self._names, self._most_waits = names or {}, waits_a_minute
         self._last: tuple[object, ...] | None = None
+        self._minute, self._waits = 0, 0
 
     def __call__(self, step: Step) -> None:
         """Log *step* if it differs from what was logged last."""
@@ -213,9 +219,23 @@ class Reporter:
         if self._last is None:
             log.info("first frame processed; the door is watching")
         current = (decision.outcome, decision.reason, decision.subject_id, decision.flaws)
-        if current != self._last:
+        if current != self._last and self._has_room(decision):
             log.info("%s", describe(decision, self._names))
         self._last = current
+
+    def _has_room(self, decision: Decision) -> bool:
+        """Tell whether one more line may be logged in this minute."""
+        if self._most_waits is None:
+            return True
+        minute = int(decision.captured_at_s // 60)
+        if minute != self._minute:
+            if self._waits > self._most_waits:
+                log.info("%d changes of mind were not logged", self._waits - self._most_waits)
+            self._minute, self._waits = minute, 0
+        if decision.outcome is not Outcome.WAIT:
+            return True
+        self._waits += 1
+        return self._waits <= self._most_waits
 
 
 def describe(decision: Decision, names: Mapping[str, str]) -> str:

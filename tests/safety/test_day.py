@@ -18,7 +18,7 @@ from edge.gallery import GalleryStore
 from edge.health.watchdog import Fault, Limits, Watchdog
 from edge.health.watched import Patience, WatchedCamera
 from edge.pipeline import Door, watch
-from edge.service import Reporter
+from edge.service import WAITS_A_MINUTE, Reporter
 from edge.testing import RecordingRelay, StubEmbedder
 from edge.vocabulary import Box, Detection, Embedding, Frame
 
@@ -158,7 +158,7 @@ def test_a_day_lets_in_who_is_enrolled_each_time_and_nobody_else_whatever_the_ca
             on_fault=lambda fault: (faults.append(fault), audit.note("camera", fault=fault.name)),
             clock=day.clock,
         )
-        report, frames = Reporter(), 0
+        report, frames = Reporter(waits_a_minute=WAITS_A_MINUTE), 0
 
         def on_step(step):
             nonlocal frames

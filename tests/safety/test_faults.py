@@ -35,6 +35,7 @@ USUAL = {
     "process: killed in a pulse",
     "disk: full",
     "disk: read-only after an error",
+    "root file system: read-only",
     "permissions: revoked while it runs",
     "descriptors: none left",
     "memory: none left",
@@ -55,6 +56,6 @@ def test_every_usual_fault_is_one_that_is_known():
 
 @pytest.mark.parametrize("fault", CHOSEN, ids=lambda fault: fault.name)
 def test_a_fault_ends_as_it_should(fault, enrolled):
-    if os.geteuid() != 0 and (fault.place or fault.user is not None):
+    if os.geteuid() != 0 and (fault.place or fault.user is not None or fault.read_only_root):
         pytest.skip("this fault needs root: it mounts a file system or changes the user")
     demand(fault, try_fault(fault, enrolled))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import resource
 import secrets
+import shlex
 import shutil
 import signal
 import sqlite3
@@ -56,6 +57,7 @@ class Fault:
         opens: whether Ada may be let in while the fault lasts.
         place: a file system for the stores; None: an ordinary folder.
         user: uid to run as.
+        read_only_root: everything but the site's folder is on a read-only file system.
     """
 
     name: str
@@ -70,6 +72,7 @@ class Fault:
     opens: bool = False
     place: str | None = None
     user: int | None = None
+    read_only_root: bool = False
 
 
 @dataclass(frozen=True)
@@ -144,8 +147,13 @@ class Site:
         if self.fault.user is not None:
             for each in (self.folder, *self.folder.rglob("*")):
                 os.chown(each, self.fault.user, self.fault.user)
+        command = [sys.executable, str(SUPPORT / "faulty_door.py")]
+        if self.fault.read_only_root:
+            keep = shlex.join(["mount", "--bind", str(self.folder), str(self.folder)])
+            script = f'{keep} && mount -o remount,bind,ro / && exec "$@"'
+            command = ["unshare", "--mount", "sh", "-c", script, "sh", *command]
         self.manager = Supervisor(
-            [sys.executable, str(SUPPORT / "faulty_door.py")],
+            command,
             environment=environment,
             after=[sys.executable, "-m", "edge", "lock"],
             notify=self.folder / "notify",
@@ -574,6 +582,8 @@ FAULTS = (
     Fault("disk: full", _fill_disk, _empty_disk, hold_s=6, place="tmpfs", tables=_SNAPSHOTS),
     Fault("disk: read-only after an error", _abort_file_system, _mount_again, hold_s=4,
           place="ext4"),
+    Fault("root file system: read-only", _nothing, outcome="goes on", opens=True,
+          read_only_root=True),
     Fault("permissions: revoked at a restart", _forbid, _allow, hold_s=4, user=NOBODY_UID,
           audit=_KILLED),
     Fault("permissions: revoked while it runs", _forbid_running, _allow, hold_s=4,
