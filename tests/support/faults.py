@@ -248,7 +248,7 @@ def enrolled_store() -> Iterator[Path]:
 def mounted(kind: str | None, place: Path, image: Path) -> Iterator[None]:
     """Mount a small file system of its own at *place*; needs root."""
     if kind == "tmpfs":
-        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", place], check=True)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", place], check=True)
     elif kind == "ext4":
         with image.open("wb") as file:
             file.truncate(16 << 20)
@@ -285,7 +285,7 @@ def try_fault(fault: Fault, enrolled: Path) -> Trial:
             ended_s = time.monotonic()
             again_s = None
             if fault.outcome != "stays down":
-                since_s = began_s if fault.opens else ended_s
+                since_s = began_s if fault.outcome == "goes on" else ended_s
                 again_s = max(0.0, site.released_after(since_s, TRIES_S) - ended_s)
                 _wait_until_locked(site)
         releases = site.releases()
@@ -512,7 +512,7 @@ def _remove_status_socket(site: Site) -> None:
 _STALLED = ("watchdog", {"fault": "stalled"})
 _KILLED = ("start", {"previous": "killed"})
 _STAGES = ("detect", "track", "align", "quality", "embed", "match", "decide", "gate", "gallery")
-_SNAPSHOTS = {"privacy": 'snapshots = "all"\nsnapshot_room_mb = 5'}
+_SNAPSHOTS = {"privacy": 'snapshots = "all"\nsnapshot_room_mb = 10'}
 
 
 def _stage_faults() -> Iterator[Fault]:
@@ -546,7 +546,8 @@ FAULTS = (
     Fault("processor: slow, 0.4 s a frame more", _told("detect slow"), outcome="goes on",
           opens=True),
     Fault("audit: raises", _told("audit raise")),
-    Fault("audit: stalls", _told("audit stall"), audit=_STALLED),
+    # What hangs is what would say so: the next start does.
+    Fault("audit: stalls", _told("audit stall"), audit=_KILLED),
     Fault("audit: locked by another program", _hold_audit, _let_audit_go, hold_s=4),
     Fault("audit: garbage", _spoilt_at_start("audit.sqlite"), _mended("audit.sqlite"), hold_s=5,
           audit=_KILLED),
@@ -559,7 +560,9 @@ FAULTS = (
     Fault("relay: raises", _told("relay raise")),
     Fault("relay: hangs", _told("relay stall"), audit=_STALLED),
     Fault("contact: raises", _told("contact raise")),
-    Fault("contact: hangs", _told("contact stall"), audit=("watchdog", {"fault": "deaf"})),
+    # Until it is noticed the line goes on, and Ada may enter.
+    Fault("contact: hangs", _told("contact stall"), opens=True,
+          audit=("watchdog", {"fault": "deaf"})),
     Fault("LED: raises", _told("led raise"), outcome="goes on", opens=True),
     Fault("LED: hangs", _told("led stall"), outcome="goes on", opens=True),
     Fault("sentinel: killed", _kill_sentinel),
@@ -602,7 +605,8 @@ def demand(fault: Fault, trial: Trial) -> None:
     assert trial.locked_after_s <= LOCKED_S, f"locked after {trial.locked_after_s} s; {told}"
     assert trial.noticed_s is None or trial.noticed_s <= NOTICED_S, told
     kinds = [event.kind for event in trial.events]
-    assert kinds.count("release") == trial.releases, (
+    # The record comes first, so one more of them may be than the relay obeyed; never one less.
+    assert kinds.count("release") >= trial.releases, (
         f"{trial.releases} releases, {kinds.count('release')} in the audit; {told}"
     )
     if fault.audit is not None:
