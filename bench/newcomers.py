@@ -24,7 +24,7 @@ from train.data.readers import READERS
 from train.fitting.model import embed
 from train.fitting.newcomer import enrol_newcomer
 from train.measuring.encoders import ENCODER_FILE, METRICS_FILE
-from train.measuring.metrics import clopper_pearson
+from train.measuring.metrics import Threshold, clopper_pearson
 
 _MOST_MATCHED = 1
 
@@ -35,19 +35,18 @@ def main() -> None:
 
     run, people, newcomers = (Path(each) for each in sys.argv[1:])
     recipe = recipes.load(run / "recipe.json")
-    thresholds = json.loads((run / METRICS_FILE).read_text())["honest"]["threshold"]
-    rate = min(thresholds, key=float)
+    threshold = Threshold(**json.loads((run / METRICS_FILE).read_text())["strictest"])
     encode = partial(embed, keras.models.load_model(run / ENCODER_FILE, compile=False))
     crops = frame(READERS[recipe.reader](people), recipe.frames)
     photos = align_pictures(read_folder(newcomers))
     matched, found = [], []
     for name in photos.index.subjects:
         faces = photos.only([name]).pixels
-        newcomer = enrol_newcomer(crops, encode, faces, thresholds[rate])
+        newcomer = enrol_newcomer(crops, encode, faces, threshold.score)
         matched.append(newcomer.matched)
         found += (newcomer.own >= np.float32(newcomer.threshold)).tolist()
     others = len(crops.index.subjects)
-    print(f"threshold {thresholds[rate]:.3f} (FMR {rate}), {len(matched)} newcomers")
+    print(f"threshold {threshold.score:.4f} (FMR {threshold.fmr:.2g}), {len(matched)} newcomers")
     print(
         f"each matched at most {max(matched)} of {others} others, {np.mean(matched):.2f} on average"
     )

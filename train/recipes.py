@@ -153,7 +153,7 @@ OLIVETTI = Recipe(
     optimizer="adam",  # the source does not say
     batch=64,
     epochs=100,
-    tested=10,
+    tested=16,  # of ten pictures each: they support FMR 0.0025 for whoever is enrolled among 40
     published=(Published("people matched by the 41st, of 41", "4 to 5"),),
 )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,7 +26,13 @@ from train.fitting.strategy import Team, one_process
 from train.measuring import figures
 from train.measuring.encoders import ENCODER_FILE
 from train.measuring.evaluate import honest_lines, verify
-from train.measuring.metrics import compare_all, comparisons_needed, equal_error_rate, tar_at_fmr
+from train.measuring.metrics import (
+    compare_all,
+    comparisons_needed,
+    equal_error_rate,
+    strictest_threshold,
+    tar_at_fmr,
+)
 from train.measuring.report import Section, skipped_sections, verification_section, write_report
 from train.recipes import Recipe
 
@@ -62,7 +69,8 @@ def train(
         )
     team = team or one_process()
     # First what would otherwise fail when hours have been fitted.
-    _make_directory(out)
+    if team.chief:
+        _make_directory(out)
     faces = read_faces(enrol) if enrol else None
     index = READERS[recipe.reader](directory)
     _LOG.info("%d pictures of %d people", len(index.pictures), len(index.subjects))
@@ -94,12 +102,14 @@ def train(
     tested = crops.only(split.tested)
     embeddings = embed(encoder, tested.pixels)
     honest = verify(embeddings, tested.numbers, seed=recipe.seed)
+    strictest = strictest_threshold(compare_all(embeddings, tested.numbers).nonmated)
     held = {
         "data": fingerprint(crops),
         "skipped": len(crops.index.refused),
         "own_protocol": own.figures,
         "held_out": split.tested,
         "honest": honest.as_dict(),
+        "strictest": strictest and asdict(strictest),
     }
     (out / "metrics.json").write_text(json.dumps(held, indent=2) + "\n", encoding="utf-8")
     sections = [
@@ -116,7 +126,7 @@ def train(
     sections += skipped_sections(crops.index.refused)
     if faces is not None:
         encode, names = partial(embed, encoder), [each.name for each in enrol]
-        sections.append(enrolment_section(crops, encode, names, faces, honest.threshold))
+        sections.append(enrolment_section(crops, encode, names, faces, strictest))
     write_report(out / "report.html", f"Run of recipe {recipe.name}", sections)
     for section in sections:
         if section.lines:

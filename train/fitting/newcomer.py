@@ -1,12 +1,12 @@
 """One-shot enrolment of one more person, from one photo and without training.
 
 The article's 41st person matched four or five of 41 people at a threshold without an error rate.
-Here the threshold is the one that the people held out gave at the lowest rate they support.
+Here the threshold is that of the lowest rate which the people held out support.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from train.data.cutting import detector_opener
 from train.data.framing import Crops
 from train.measuring import figures
 from train.measuring.encoders import Encode
-from train.measuring.metrics import unit_rows
+from train.measuring.metrics import Threshold, unit_rows
 from train.measuring.report import Section
 
 
@@ -73,7 +73,7 @@ def enrolment_section(
     encode: Encode,
     names: Sequence[str],
     faces: PixelArray,
-    thresholds: Mapping[str, float],
+    threshold: Threshold | None,
 ) -> Section:
     """Enrol one more person and report who matches, at the lowest rate in *thresholds*.
 
@@ -82,16 +82,15 @@ def enrolment_section(
         encode: the encoder.
         names: (K,) of the person's photos; the first is enrolled, the others are searched.
         faces: (K, 112, 112, 3), of `read_faces`.
-        thresholds: by FMR; with none the section says that nobody is enrolled, and why.
+        threshold: without one the section says that nobody is enrolled, and why.
     """
     heading = "One more person, enrolled from one photo"
-    if not thresholds:
+    if threshold is None:
         why = "the people held out are too few for any threshold"
         return Section(heading, (f"not enrolled: {why}; hold out more: --set tested=10",))
-    rate = min(thresholds, key=float)
-    found = enrol_newcomer(crops, encode, faces, thresholds[rate])
+    found = enrol_newcomer(crops, encode, faces, threshold.score)
     lines = [
-        f"enrolled from {names[0]}, threshold {found.threshold:.3f} (FMR {rate})",
+        f"enrolled from {names[0]}, threshold {found.threshold:.3f} (FMR {threshold.fmr:.2g})",
         f"  matched {found.matched} of {len(found.others)} other people",
     ]
     lines += [

@@ -61,6 +61,22 @@ def threshold_at_fmr(nonmated: FloatArray, fmr: float) -> float:
     return _threshold_above(nonmated, int(nonmated.size * fmr + 1e-9))
 
 
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """A score that matches, and the false match rate that it was chosen for."""
+
+    score: float
+    fmr: float
+
+
+def strictest_threshold(nonmated: FloatArray) -> Threshold | None:
+    """Return the threshold of the lowest rate that the count supports (30 / K), if any."""
+    if nonmated.size <= _RULE_OF_30:
+        return None
+    fmr = _RULE_OF_30 / nonmated.size
+    return Threshold(threshold_at_fmr(nonmated, fmr), fmr)
+
+
 def comparisons_needed(fmr: float) -> int:
     """Return how many non-mated comparisons the rule of 30 asks for at *fmr*.
 

@@ -19,7 +19,7 @@ from convert.provenance import read_run
 from convert.quantize import float_encoder, quantize_network
 from convert.runtimes import embed_int8
 from edge.align import ALIGNMENT
-from edge.bundles.bundle import inspect_bundle, read_bundle
+from edge.bundles.bundle import inspect_bundle, read_bundle, read_contents
 from edge.bundles.signing import (
     PRIVATE_KEY_FILE,
     PUBLIC_KEY_FILE,
@@ -125,6 +125,16 @@ def test_float_forms_are_written_beside_the_bundle_and_compared(made):
     exact = [each for each in conversion.forms if each.kind == "float32"]
     assert min(each.agreement.cosine_min for each in exact) > 0.99999
     assert all(each.call_ms > 0 for each in conversion.forms)
+
+
+@pytest.mark.slow
+def test_equal_inputs_give_equal_bundles(made, photos, tmp_path):
+    """The networks, the figures, the card and the signature, byte for byte."""
+    bundle, _ = made
+    key = read_private_key(bundle.parent / "keys" / PRIVATE_KEY_FILE)
+    wishes = Wishes(fmr=0.1, eyes=inspect_bundle(SHIPPED_BUNDLE), key=key)
+    convert(read_run(bundle.parent / "encoder.keras"), photos, tmp_path / "again", wishes)
+    assert read_contents(tmp_path / "again") == read_contents(bundle)
 
 
 def test_report_says_everything_that_was_measured(made):

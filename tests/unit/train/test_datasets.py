@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from edge.errors import ConfigError
+from train.data.cutting import cut_faces
 from train.data.datasets import (
+    Index,
     natural,
     read_att,
     read_crops,
@@ -249,3 +251,10 @@ def test_unknown_framing_is_refused(tmp_path):
     picture(tmp_path / "eve" / "1.png")
     with pytest.raises(ConfigError, match="expected one of aligned, whole, centre"):
         frame(read_folder(tmp_path), "square")
+
+
+def test_olivetti_faces_which_fill_their_pictures_are_found(shared_data):
+    """64x64 pixels without a margin: the smallest faces that a recipe has."""
+    pictures = read_olivetti(shared_data / "att-faces").pictures[::20]
+    found = [cut.reason for cut in cut_faces(Index(pictures))]
+    assert found == [""] * 20

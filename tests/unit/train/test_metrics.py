@@ -18,6 +18,7 @@ from train.measuring.metrics import (
     fnmr_at,
     one_shot_trials,
     open_set_rates,
+    strictest_threshold,
     tar_at_fmr,
     ten_fold_accuracy,
     threshold_at_fmr,
@@ -190,3 +191,11 @@ def test_bootstrap_interval_holds_the_mean_and_repeats_by_seed():
     assert first == again
     assert first.low < first.rate < first.high
     assert first.high - first.low == pytest.approx(2 * 1.96 * values.std() / np.sqrt(50), rel=0.2)
+
+
+def test_strictest_threshold_is_that_of_the_lowest_rate_that_the_count_supports():
+    scores = np.linspace(0, 1, 3000, dtype=np.float32)
+    found = strictest_threshold(scores)
+    assert found.fmr == pytest.approx(0.01)
+    assert (scores >= np.float32(found.score)).sum() == 30
+    assert strictest_threshold(scores[:30]) is None

@@ -12,6 +12,7 @@ from train.data.framing import Crops
 from train.errors import DataSetError
 from train.fitting.newcomer import enrol_newcomer, enrolment_section, read_faces
 from train.measuring.label import draw_names, name_faces
+from train.measuring.metrics import Threshold
 
 
 def encode(crops):
@@ -49,17 +50,17 @@ def test_newcomer_who_looks_like_somebody_matches_that_one():
 def test_nobody_is_enrolled_without_a_threshold():
     """The run that took hours keeps its report all the same."""
     crops = people()
-    (line,) = enrolment_section(crops, encode, ["me.jpg"], crops.pixels[:1], {}).lines
+    (line,) = enrolment_section(crops, encode, ["me.jpg"], crops.pixels[:1], None).lines
     assert "not enrolled" in line
     assert "hold out more" in line
 
 
-def test_newcomer_is_enrolled_at_the_lowest_rate():
+def test_newcomer_is_enrolled_at_the_threshold_of_the_run():
     crops = people()
     section = enrolment_section(
-        crops, encode, ["a.jpg", "b.jpg"], crops.pixels[:2], {"0.1": 0.5, "0.01": 0.9}
+        crops, encode, ["a.jpg", "b.jpg"], crops.pixels[:2], Threshold(0.9, 0.0025)
     )
-    assert section.lines[0] == "enrolled from a.jpg, threshold 0.900 (FMR 0.01)"
+    assert section.lines[0] == "enrolled from a.jpg, threshold 0.900 (FMR 0.0025)"
     assert section.lines[1] == "  matched 1 of 5 other people"
     assert section.lines[2] == "  b.jpg: score 1.000, match"
 
