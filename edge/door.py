@@ -54,12 +54,15 @@ class Timing:
         held_open_s: the longest that the door may stand open without an alarm.
         forced_alarm: whether a door that opens by itself is an alarm: not where a handle inside
             opens it without a request.
+        has_contact: whether anything tells that the door opens; if not, whoever was released for
+            is taken to have passed.
     """
 
     release_s: float
     cap_s: float
     held_open_s: float = 30.0
     forced_alarm: bool = True
+    has_contact: bool = True
 
     def __post_init__(self) -> None:
         """Refuse a pulse that is longer than the cap (NaN included)."""
@@ -138,7 +141,7 @@ def _expire(state: DoorState, timing: Timing, acts: list[Act]) -> DoorState:
         acts.append(Lock())
         state = replace(state, energised=False)
     if state.awaited is not None and not state.energised and now_s >= state.pulse_ends_s + GRACE_S:
-        acts.append(NotOpened(state.awaited))
+        acts.append((NotOpened if timing.has_contact else Passed)(state.awaited))
         state = replace(state, awaited=None)
     held = state.opening is State.OPEN and not state.hours
     if held and now_s >= state.opened_at_s + timing.held_open_s:

@@ -105,7 +105,7 @@ class AlarmOver:
 
 @dataclass(frozen=True, slots=True)
 class Passed:
-    """The door was opened after a release for *cause*."""
+    """The door was opened after a release for *cause*, or has no contact that could tell."""
 
     cause: Cause
 

@@ -57,6 +57,7 @@ def timing_of(config: DoorConfig) -> Timing:
         cap_s=HARD_CAP_S,
         held_open_s=config.door.held_open_s,
         forced_alarm=config.door.forced_alarm,
+        has_contact=config.inputs.contact_pin is not None,
     )
 
 

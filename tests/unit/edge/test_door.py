@@ -221,6 +221,13 @@ def test_a_door_opened_without_a_release_is_forced_until_it_is_closed():
     assert door.at(2.0, H.CLOSED).took() == [Lock(), AlarmOver(Alarm.FORCED)]
 
 
+@pytest.mark.parametrize(("wired", "told"), [(True, NotOpened), (False, Passed)])
+def test_without_a_contact_whoever_was_released_for_is_taken_to_have_passed(wired, told):
+    play = Play(replace(TIMING, has_contact=wired)).at(1, H.EXIT)
+    play.took()
+    assert play.at(4 + GRACE_S, H.TICK).took() == [Lock(), told(Cause.EXIT)]
+
+
 def test_a_handle_inside_forces_nothing_where_the_site_says_so():
     door = Play(replace(TIMING, forced_alarm=False)).at(0.0, H.OPENED)
     assert (door.state.name, door.took()) == (State.OPEN, [])

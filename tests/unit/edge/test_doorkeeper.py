@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import threading
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
 
+from edge.access.calendar import Holidays
 from edge.access.gate import Gate
 from edge.access.pins import Cost, make_pin, with_duress
-from edge.access.policy import NO_POLICY
+from edge.access.policy import EVERYBODY, NO_POLICY, AccessPolicy, Group
 from edge.access.state import AccessStore
-from edge.access.verdict import Moment
+from edge.access.verdict import AccessReason, Moment
 from edge.audit import Audit
-from edge.config import AccessConfig, DoorConfig
+from edge.config import AccessConfig, DoorConfig, InputsConfig
 from edge.door import DoorState, Timing
 from edge.door_events import Event, Happening, State
 from edge.doorkeeper import Doorkeeper, timing_of
@@ -74,15 +76,16 @@ class Site:
         self.store = AccessStore(folder / "access.sqlite")
         self.relay, self.display = RecordingRelay(lambda: self.now_s), Display()
         moment = Moment(self.now_s, self.utc)
-        config = parts.pop("access", AccessConfig())
-        self.gate = Gate(config, NO_POLICY, self.store, at=moment, boot_id="one", names=dict)
+        config, policy = parts.pop("access", AccessConfig()), parts.pop("policy", NO_POLICY)
+        self.gate = Gate(config, policy, self.store, at=moment, boot_id="one", names=dict)
         given = {
             "gate": self.gate,
             "clock": lambda: self.now_s,
             "calendar": lambda: self.utc,
             "display": self.display,
         }
-        timing = Timing(release_s=3.0, cap_s=HARD_CAP_S, held_open_s=30.0)
+        wired = parts.pop("has_contact", True)
+        timing = Timing(release_s=3.0, cap_s=HARD_CAP_S, held_open_s=30.0, has_contact=wired)
         self.keeper = Doorkeeper(self.relay, self.audit, timing, **given | parts)
 
     def tell(self, *happenings):
@@ -172,6 +175,19 @@ def test_the_gate_hears_who_left_and_who_turned_back(site, monkeypatch):
     site.now_s += 60.0
     site.keeper.tick()
     assert heard == ["left", "ada"]
+
+
+@pytest.mark.parametrize("wired", [True, False])
+def test_who_did_not_open_may_come_again_and_without_a_contact_nobody_knows(tmp_path, wired):
+    everybody = Group("everybody", frozenset({EVERYBODY}), reentry_s=600.0)
+    policy = AccessPolicy(UTC, Holidays(), (everybody,))
+    with closing(Site(tmp_path, policy=policy, has_contact=wired)) as site:
+        assert site.keeper.judge(GRANT, NOBODY).opens
+        site.now_s += 60.0
+        site.keeper.tick()
+        again = site.keeper.judge(GRANT, NOBODY)
+        assert again.opens == wired
+        assert wired or again.reason is AccessReason.ENTERED_ALREADY
 
 
 def test_too_many_strangers_lock_faces_out_and_let_people_out(site):
@@ -298,7 +314,10 @@ def test_a_door_that_is_shut_while_another_thread_tells_it_something_stays_shut(
 
 def test_timing_comes_from_the_configuration_and_the_cap_from_the_relay():
     config = DoorConfig()
-    assert timing_of(config) == Timing(3.0, HARD_CAP_S, config.door.held_open_s, forced_alarm=True)
+    held_open_s = config.door.held_open_s
+    assert timing_of(config) == Timing(3.0, HARD_CAP_S, held_open_s, has_contact=False)
+    wired = replace(config, inputs=InputsConfig(contact_pin=22))
+    assert timing_of(wired) == Timing(3.0, HARD_CAP_S, held_open_s)
 
 
 def test_a_start_in_lockdown_lets_nobody_in(tmp_path):
