@@ -11,6 +11,7 @@ computer's clock (`-icount`), so that a busy host makes the test longer and not 
 from __future__ import annotations
 
 import argparse
+import itertools
 import re
 import shutil
 import socket
@@ -23,7 +24,7 @@ RELEASE_S = 3.0
 PI_4 = "0xc03114"  # the board's revision, without which gpiozero drives no pin
 QEMU = [
     "qemu-system-aarch64", "-M", "virt", "-cpu", "cortex-a72", "-smp", "1", "-m", "1024",
-    "-icount", "shift=0,sleep=off", "-display", "none", "-msg", "timestamp=on", "-nodefaults",
+    "-icount", "shift=0", "-display", "none", "-msg", "timestamp=on", "-nodefaults",
 ]  # fmt: skip
 
 
@@ -66,7 +67,8 @@ class Machine:
     def changes(self) -> list[int]:
         """Return the levels that the line took, one after the other; it begins at 0."""
         said = self._trace.read_text() if self._trace.exists() else ""
-        return [int(level) for level in re.findall(rf"output {LINE} to (\d)", said)]
+        levels = [0, *map(int, re.findall(rf"output {LINE} to (\d)", said))]
+        return [new for old, new in itertools.pairwise(levels) if new != old]
 
     def sh(self, command: str, timeout_s: float = 900) -> str:
         """Run *command* as root in the machine and return what it says."""
