@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from contextlib import contextmanager
 
@@ -10,18 +9,13 @@ import pytest
 
 pytest.importorskip("skimage", reason="the demo extra brings the portrait")
 
-from faults import STRIKE, Fault, Site, enrolled_store
+from faults import STRIKE, Fault, Site, enrolled_store, slack
 from supervised import unit_setting
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 READY_S, ENDED_S, LOCKED_S = 3.0, 2.0, 0.5
 LONG_PULSE = {"relay": f'pin_factory = "lgpio"\npin = {STRIKE}\nrelease_s = 9.0'}
-
-
-def slack():
-    """Return how much longer everything takes while the machine is busy with something else."""
-    return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
 
 
 @pytest.fixture(scope="module")

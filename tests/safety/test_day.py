@@ -22,7 +22,7 @@ from edge.service import WAITS_A_MINUTE, Reporter
 from edge.testing import RecordingRelay, StubEmbedder
 from edge.vocabulary import Box, Detection, Embedding, Frame
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 DAY_S = 86_400.0
 MODEL = "0" * 64

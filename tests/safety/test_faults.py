@@ -11,9 +11,9 @@ import pytest
 
 pytest.importorskip("skimage", reason="the demo extra brings the portrait")
 
-from faults import FAULTS, demand, enrolled_store, try_fault
+from faults import FAULTS, demand, enrolled_store, slack, try_fault
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 # One of each kind of trial; the others need JANUS_FAULTS=all, for together they take ten minutes.
 USUAL = {
@@ -58,4 +58,4 @@ def test_every_usual_fault_is_one_that_is_known():
 def test_a_fault_ends_as_it_should(fault, enrolled):
     if os.geteuid() != 0 and (fault.place or fault.user is not None or fault.read_only_root):
         pytest.skip("this fault needs root: it mounts a file system or changes the user")
-    demand(fault, try_fault(fault, enrolled))
+    demand(fault, try_fault(fault, enrolled), slack=slack())

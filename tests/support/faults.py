@@ -598,12 +598,19 @@ FAULTS = (
 )  # fmt: skip
 
 
-def demand(fault: Fault, trial: Trial) -> None:
+def slack() -> float:
+    """Return how much longer everything may take while the machine is busy with something else."""
+    return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+
+
+def demand(fault: Fault, trial: Trial, *, slack: float = 1.0) -> None:
     """Demand that *trial* ended as *fault* should; the message says what did not."""
     told = f"{fault.name}: noticed {trial.noticed_s} s by {trial.noticed_by}\n{trial.log[-3000:]}"
     assert trial.wrong_releases == 0, f"released {trial.wrong_releases} times; {told}"
-    assert trial.locked_after_s <= LOCKED_S, f"locked after {trial.locked_after_s} s; {told}"
-    assert trial.noticed_s is None or trial.noticed_s <= NOTICED_S, told
+    assert trial.locked_after_s <= LOCKED_S * slack, (
+        f"locked after {trial.locked_after_s} s; {told}"
+    )
+    assert trial.noticed_s is None or trial.noticed_s <= NOTICED_S * slack, told
     kinds = [event.kind for event in trial.events]
     # The record comes first, so one more of them may be than the relay obeyed; never one less.
     assert kinds.count("release") >= trial.releases, (

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from faults import Fault, Site, draw, enrolled_store
 
+from edge.errors import DoorError
 from edge.health.status import ask
 
 SAMPLES = 20
@@ -64,8 +65,13 @@ def soak(early: int, late: int, progress: Callable[[Held], None] = lambda _: Non
             manager.wait_for("ready", timeout_s=120)
             site.say("scene", "visits")
             began_s = time.monotonic()
-            first = held_after(site, early, progress)
-            last = held_after(site, late, progress)
+            try:
+                first = held_after(site, early, progress)
+                last = held_after(site, late, progress)
+            except DoorError as exc:
+                log = site.log.read_text(encoding="utf-8", errors="replace")
+                told = [f"{exc}", *map(str, manager.happened()[-9:]), log[-5000:]]
+                raise AssertionError("\n".join(told)) from exc
             took_s = time.monotonic() - began_s
             assert [each.what for each in manager.happened()].count("start") == 1
         kinds = [event.kind for event in site.events()]
