@@ -4,13 +4,13 @@
         [--cache references.npz]
 
 Every picture of every set in about half an hour of one core, most of it for the references, which
-`--cache` keeps for the next run; the peers look at some of each set only (`--peers`). Ends with
-what must hold, each pass or fail. Reference landmarks are YuNet's (hand-made ones do not exist for
-these pictures): the mean of eighteen looks (`bench/eyes_reference.py`), but for `scenes` and the
-crops those of the data set, one look each. Errors are in % of the reference's eye distance; the row
-`yunet` is one look at 640 pixels, the row `noise` what the reference is unsure of. Of the sources
-that training uses, only what it leaves out is measured: the test part of `scenes`, every sixteenth
-crop.
+`--cache` keeps for the next run (`bench/eyes_reference.py` makes that file by several processes);
+the peers look at some of each set only (`--peers`). Ends with what must hold, each pass or fail.
+Reference landmarks are YuNet's (hand-made ones do not exist for these pictures): the mean of
+eighteen looks, but for `scenes` and the crops those of the data set, one look each. Errors are in %
+of the reference's eye distance; the row `yunet` is one look at 640 pixels, the row `noise` what the
+reference is unsure of. Of the sources that training uses, only what it leaves
+out is measured: the test part of `scenes`, every sixteenth crop.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from eyes_equivariance import equivariance
-from eyes_reference import Reference, ReferenceFace, error_of, is_same
+from eyes_reference import Reference, reference_faces
 from eyes_sets import SETS, SIZES, Sample, samples
 
 from edge.detect import Detector, YunetDetector
@@ -35,6 +35,7 @@ from edge.eyes import LOOKS_A_FACE, EyesDetector
 from edge.haar import HaarDetector
 from edge.tflite import open_network
 from edge.vocabulary import FloatArray, PixelArray
+from train.eyes.looks import error_of, is_same
 
 _ROOT = Path(__file__).parents[1]
 _YUNET_SCORE = 0.6
@@ -92,7 +93,7 @@ def measure(
     groups: dict[str, Tally] = defaultdict(Tally)
     step = math.ceil(min(limit, SIZES.get(name, 0)) / peer_limit) or 1
     for at, sample in enumerate(samples(name, data, limit)):
-        seen = _reference_faces(sample, reference)
+        seen = reference_faces(sample, reference)
         targets, others = _split(sample, [each.landmarks for each in seen])
         if sample.targets is None:
             noises += [each.noise for each in seen if any(each.landmarks is one for one in targets)]
@@ -111,12 +112,6 @@ def measure(
                 _count(tally, found, targets, others, sample.name)
     reference.remember()
     return tallies, groups, noises
-
-
-def _reference_faces(sample: Sample, reference: Reference) -> list[ReferenceFace]:
-    """Look for faces where it matters: a photo that is known to have none needs no look."""
-    known = sample.targets is None or len(sample.targets) + len(sample.others)
-    return reference.faces(sample.pixels) if known else []
 
 
 def _split(

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
-from eyes_reference import error_of, is_same
 
 from edge.detect import Detector
 from edge.geometry import moved
 from edge.vocabulary import PixelArray
+from train.eyes.looks import error_of, is_same
 
 
 def equivariance(janus: Detector, pictures: Sequence[PixelArray]) -> dict[str, float]:

@@ -16,12 +16,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from eyes_reference import is_same
 from eyes_sets import LEAST_SCENE_FACE_PX, SETS
 
 from edge.eyes import EyesDetector
 from edge.tflite import open_network
 from edge.vocabulary import FloatArray, PixelArray
+from train.eyes.looks import is_same
 from train.eyes.scenes import read_scenes
 
 _ROOT = Path(__file__).parents[1]

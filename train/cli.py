@@ -12,8 +12,7 @@ from train.measuring.evaluate_command import add_detector, detector_of, evaluate
 from train.recipes import DOOR, RECIPES, resolve
 
 _NEEDS = ("tensorflow", "keras")
-# The door's own eyes (train.eyes), and minutes of one processor that each needs.
-_EYES = {"eyes": 60.0, "landmarks": 25.0}
+_EYES = ("eyes", "landmarks")  # the door's own (train.eyes)
 
 
 def _train_arguments(parser: ArgumentParser) -> None:
@@ -72,7 +71,11 @@ def _train_arguments(parser: ArgumentParser) -> None:
         help="enrol one more person from the first photo, without training; search the others",
     )
     parser.add_argument(
-        "--teacher", type=Path, metavar="ONNX", help="recipe door: the encoder to learn from"
+        "--teacher",
+        type=Path,
+        metavar="ONNX",
+        help="recipe door: the encoder to learn from; eyes, landmarks: YuNet, whose repeated looks "
+        "replace the landmarks of the pictures (in RUN/taught.npz; made once for both)",
     )
     parser.add_argument(
         "--start",
@@ -80,8 +83,15 @@ def _train_arguments(parser: ArgumentParser) -> None:
         metavar="DIR",
         help="recipe door: begin with the weights of DIR/encoder.keras",
     )
+    parser.add_argument("--minutes", type=float, help="recipe door: time to fit for")
     parser.add_argument(
-        "--minutes", type=float, help="recipes door, eyes, landmarks: time to fit for"
+        "--steps", type=int, help="recipes eyes, landmarks: length of the fit; left out: as shipped"
+    )
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=0,
+        help="recipes eyes, landmarks: processes that draw pictures; default: 0, this one",
     )
 
 
@@ -168,19 +178,24 @@ def _train_door(arguments: Namespace) -> int:
 
 
 def _train_eyes(arguments: Namespace) -> int:
-    if arguments.settings or arguments.frames or arguments.enrol or arguments.teacher:
+    if arguments.settings or arguments.frames or arguments.enrol or arguments.minutes:
         raise ConfigError(
-            "--set, --frames, --enrol and --teacher are for the other recipes, not for "
+            "--set, --frames, --enrol and --minutes are for the other recipes, not for "
             f"{arguments.recipe}"
         )
-    from train.eyes.fitting import run_eyes, run_landmarks  # noqa: PLC0415 - they import TensorFlow
+    from train.eyes import fitting  # noqa: PLC0415 - it reads every picture into memory when it runs
 
-    run = {"eyes": run_eyes, "landmarks": run_landmarks}[arguments.recipe]
+    run, steps = {
+        "eyes": (fitting.run_eyes, fitting.FINDER_STEPS),
+        "landmarks": (fitting.run_landmarks, fitting.REFINER_STEPS),
+    }[arguments.recipe]
     made = run(
         arguments.pictures / "faces",
         arguments.pictures / "scenes",
         arguments.out,
-        minutes=arguments.minutes or _EYES[arguments.recipe],
+        teacher=arguments.teacher,
+        steps=arguments.steps or steps,
+        workers=arguments.workers,
         resume=arguments.resume,
         seed=arguments.seed or 0,
     )

@@ -7,7 +7,6 @@ network that is taught by many pictures learns the mean of them all.
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import zipfile
 from dataclasses import replace
@@ -53,7 +52,7 @@ def taught(
         raise DataSetError(f"--teacher {model} cannot be read: {exc}") from exc
     kept = out / _TAUGHT_FILE
     if not kept.is_file() or str(np.load(kept)["digest"]) != digest:
-        _look(faces, scenes, model, workers, kept, digest)
+        _look(faces, scenes, model, kept, digest, workers=workers)
     with np.load(kept) as held:
         crops, photos, counts = held["crops"], held["photos"], held["counts"]
     if len(crops) != len(material.crops) or len(counts) != len(material.photos):
@@ -69,7 +68,7 @@ def taught(
     )
 
 
-def _look(faces: Path, scenes: Path, model: Path, workers: int, kept: Path, digest: str) -> None:
+def _look(faces: Path, scenes: Path, model: Path, kept: Path, digest: str, *, workers: int) -> None:
     """Look at every crop and photo of the training part, and keep what is seen."""
     rows = crop_rows(faces)
     crops = list(

@@ -7,9 +7,9 @@ import pytest
 
 from edge.eyes import OFFSET_UNIT, REFINER_TEMPLATE, STRIDES
 from train.eyes.composites import Composer, Picture
-from train.eyes.material import MIRRORED, Material, Photo, mask_of
+from train.eyes.material import Material, Photo, mask_of
 from train.eyes.mining import mine
-from train.eyes.targets import Crop, Cropper, grid_targets
+from train.eyes.targets import Cropper, grid_targets
 from train.eyes.warping import edges, size_of
 
 SIDE = 128
@@ -71,24 +71,14 @@ def test_nothing_is_asked_where_nothing_is_known():
     assert targets[0].counts[8, 8] == 0
 
 
-def test_the_target_of_the_mirrored_picture_is_the_mirrored_target():
-    seen = face(50, 70, 25)
-    flipped = (seen * (-1, 1) + (SIDE - 1, 0))[MIRRORED]
-    for one, other in zip(grid_targets(picture(seen)), grid_targets(picture(flipped)), strict=True):
-        mirrored = one.mirrored()
-        np.testing.assert_array_equal(mirrored.face, other.face)
-        np.testing.assert_array_equal(mirrored.counts, other.counts)
-        own = other.face > 0
-        np.testing.assert_allclose(mirrored.offsets[own], other.offsets[own], atol=1e-4)
-
-
-def test_a_crop_mirrored_twice_is_itself():
-    crop = Crop(
-        np.arange(64 * 64).reshape(64, 64).astype(np.uint8), np.arange(10, dtype=np.float32)
-    )
-    twice = crop.mirrored().mirrored()
-    np.testing.assert_array_equal(twice.grey, crop.grey)
-    np.testing.assert_array_equal(twice.landmarks, crop.landmarks)
+def test_cells_are_packed_row_by_row():
+    (fine, *_) = grid_targets(picture(face(50, 70, 25)))
+    packed = fine.packed()
+    assert packed.shape == (fine.face.size, 13)
+    row, column = np.argwhere(fine.face)[0]
+    cell = packed[row * fine.face.shape[1] + column]
+    assert cell[:3].tolist() == [1, 1, fine.weights[row, column]]
+    np.testing.assert_array_equal(cell[3:], fine.offsets[row, column])
 
 
 def test_equal_generators_compose_equal_pictures():
