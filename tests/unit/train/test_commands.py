@@ -220,6 +220,7 @@ def test_pictures_without_a_face_are_refused_together(tmp_path):
 
 @pytest.mark.tf
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # three runs, beside others on a busy machine
 def test_train_killed_by_the_system_ends_with_the_same_weights_when_resumed(att, tmp_path):
     """`kill -9` in the middle of an epoch, from outside, then --resume."""
     words = (
@@ -233,7 +234,16 @@ def test_train_killed_by_the_system_ends_with_the_same_weights_when_resumed(att,
         "--set",
         "frames=whole",
     )
-    words += ("--set", "pairs_each=60", "--set", "batch=16", "--set", "dropout=0.25,0.25,0.1")
+    words += (
+        "--set",
+        "epochs=6",
+        "--set",
+        "pairs_each=40",
+        "--set",
+        "batch=16",
+        "--set",
+        "dropout=0.25,0.25,0.1",
+    )
     assert janus(*words, "--out", tmp_path / "whole") == 0
 
     killed = tmp_path / "killed"
