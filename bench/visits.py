@@ -12,8 +12,7 @@ its target is what it is asked for. An interval is Clopper and Pearson's, 95 %, 
 stranger's ten are not independent, so theirs is a little too narrow. Nobody of these people was
 trained on. What the visits lack is said in `visit_pictures.py`.
 
-`--correlation` estimates how alike the ratios of one visit are: the share of their variance that is
-between visits (one-way analysis of variance), of pairs of different people and of the same.
+--correlation says how alike the frames of a visit are instead: `visit_correlation.py`.
 """
 
 # ruff: noqa: E402 - `edge` is the package, not the script of that name beside this one
@@ -33,6 +32,7 @@ from dataclasses import asdict, dataclass, replace
 from tempfile import TemporaryDirectory
 
 import numpy as np
+from visit_correlation import correlations
 from visit_pictures import BoolArray, Studio, Visits
 
 from edge.bundles.bundle import inspect_bundle
@@ -46,7 +46,6 @@ from edge.vocabulary import (
     Decision,
     Detection,
     Embedding,
-    EvidenceMap,
     FloatArray,
     Gallery,
     Observation,
@@ -262,61 +261,6 @@ def verdict(target: float, low: float, high: float, visits: int) -> str:
     return "kept: in the interval"
 
 
-def correlations(
-    data: Path, filmed: Visits, enrolled: Visits, studio: Studio, known: EvidenceMap
-) -> Iterator[str]:
-    """Yield how alike the ratios of one visit are, by the two kinds of repeated frames."""
-    home = {name: at for at, name in enumerate(enrolled.subjects)}
-    one = [
-        (filmed.embeddings[visit][filmed.usable[visit]], home[name])
-        for visit, name in enumerate(filmed.subjects)
-    ]
-    usable = enrolled.usable[:, 0]
-    yield from _told("LFW, filmed", one, enrolled.embeddings[:, 0], usable, known)
-    seen = studio.film(read_att(data / "att-faces").pictures, 1, "att")
-    subjects = np.array(seen.subjects)
-    names = sorted(set(seen.subjects))
-    first = [int(np.flatnonzero(subjects == name)[0]) for name in names]
-    several = [
-        (seen.embeddings[np.flatnonzero((subjects == name) & seen.usable[:, 0])[1:], 0], at)
-        for at, name in enumerate(names)
-    ]
-    vectors, judged = seen.embeddings[first, 0], seen.usable[first, 0]
-    yield from _told("AT&T, nine pictures", several, vectors, judged, known)
-
-
-def _told(
-    name: str,
-    visits: Sequence[tuple[FloatArray, int]],
-    references: FloatArray,
-    usable: BoolArray,
-    known: EvidenceMap,
-) -> Iterator[str]:
-    kinds: dict[str, list[FloatArray]] = {"of different people": [], "of one person": []}
-    for vectors, own in visits:
-        ratios = np.interp(
-            vectors @ references.T, known.scores, known.log_likelihood_ratios
-        ).astype(np.float32)
-        for at in np.flatnonzero(usable):
-            kinds["of one person" if at == own else "of different people"].append(ratios[:, at])
-    for kind, groups in kinds.items():
-        yield (
-            f"{name:20} {kind:20} {intraclass(groups):.3f} "
-            f"({len(groups):,} pairs of visit and reference)"
-        )
-
-
-def intraclass(groups: Sequence[FloatArray]) -> float:
-    """Return the intraclass correlation of groups of values, by one-way analysis of variance."""
-    kept = [np.asarray(each, np.float64) for each in groups if len(each) > 1]
-    sizes = np.array([len(each) for each in kept])
-    total, mean = int(sizes.sum()), float(np.concatenate(kept).mean())
-    between = sum(len(each) * (each.mean() - mean) ** 2 for each in kept) / (len(kept) - 1)
-    within = sum(float(((each - each.mean()) ** 2).sum()) for each in kept) / (total - len(kept))
-    typical = (total - float((sizes**2).sum()) / total) / (len(kept) - 1)
-    return float((between - within) / (between + (typical - 1) * within))
-
-
 def main() -> None:
     """Print a row as it is known, and write all of them at the end."""
     parser = argparse.ArgumentParser(
@@ -367,7 +311,8 @@ def measure(arguments: argparse.Namespace, studio: Studio) -> None:
     references = studio.film(drawn.references, 1, "references")
     genuine = studio.film(drawn.genuine, frames, "genuine")
     if arguments.correlation:
-        for line in correlations(arguments.data, genuine, references, studio, bundle.evidence):
+        att = studio.film(read_att(arguments.data / "att-faces").pictures, 1, "att")
+        for line in correlations(genuine, references, att, bundle.evidence):
             print(line, flush=True)
         return
     people = Cast(references, genuine, studio.film(drawn.strangers, stay, "strangers"))
