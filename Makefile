@@ -28,7 +28,7 @@ $(BIN)/python:
 	touch $@
 
 .venv/.test-installed: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet -e '.[demo,tflite-runtime,workstation,dev]'
+	$(BIN)/python -m pip install --quiet -e '.[demo,tflite-runtime,workstation,onnx,dev]'
 	touch $@ .venv/.demo-installed
 
 # For the door itself: docs/service.md, docs/flash.md. The first needs a network, the others its wheels.

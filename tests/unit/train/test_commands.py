@@ -223,27 +223,9 @@ def test_pictures_without_a_face_are_refused_together(tmp_path):
 @pytest.mark.timeout(900)  # three runs, beside others on a busy machine
 def test_train_killed_by_the_system_ends_with_the_same_weights_when_resumed(att, tmp_path):
     """`kill -9` in the middle of an epoch, from outside, then --resume."""
-    words = (
-        "train",
-        "--recipe",
-        "att",
-        "--data",
-        att,
-        "--set",
-        "tested=2",
-        "--set",
-        "frames=whole",
-    )
-    words += (
-        "--set",
-        "epochs=6",
-        "--set",
-        "pairs_each=40",
-        "--set",
-        "batch=16",
-        "--set",
-        "dropout=0.25,0.25,0.1",
-    )
+    settings = ("tested=2", "frames=whole", "epochs=6", "pairs_each=40", "batch=16")
+    overrides = [word for each in (*settings, "dropout=0.25,0.25,0.1") for word in ("--set", each)]
+    words = ("train", "--recipe", "att", "--data", att, *overrides)
     assert janus(*words, "--out", tmp_path / "whole") == 0
 
     killed = tmp_path / "killed"
