@@ -1,6 +1,6 @@
 """What the door costs: frames a second, time of each stage, memory, start-up; dlib's beside it.
 
-    python bench/edge.py [--frames 200] [--peer-frames 20] [--json edge.json]
+    python bench/edge_cost.py [--frames 200] [--peer-frames 20] [--json edge.json]
 
 Frames of 640 x 480 with one face and with three (scikit-image's astronaut, shifted and with noise),
 a gallery of 100 people, one thread. Each line of stages runs in a process of its own, which is
