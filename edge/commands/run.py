@@ -8,6 +8,10 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
 
+from edge.access.keypad import open_keypad
+from edge.access.opening import policy_of, state_path
+from edge.access.policy import strangers
+from edge.access.state import AccessStore
 from edge.audit import Audit
 from edge.bundles.installed import open_bundle
 from edge.camera import open_camera
@@ -25,6 +29,7 @@ from edge.errors import (
     HardwareError,
 )
 from edge.gallery import GalleryStore
+from edge.gpio import open_driver
 from edge.inputs import Inputs
 from edge.instance import sole_door
 from edge.pipeline import policy_from
@@ -66,7 +71,7 @@ def _check(arguments: Namespace) -> int:
     except HardwareError:
         runs = False  # the audit's own line says what is wrong there
     for name, examine in _examinations(config):
-        if runs and name in ("camera", "relay"):
+        if runs and name in ("camera", "relay", "keypad"):
             print(f"ok    {name:13}  in the hands of the running door, left alone")
             continue
         try:
@@ -84,6 +89,9 @@ def _examinations(config: DoorConfig) -> Iterator[tuple[str, Callable[[], str]]]
     yield "relay", lambda: _check_relay(config)
     yield "gallery", lambda: _check_gallery(config)
     yield "decision", lambda: _check_decision(config)
+    yield "access", lambda: _check_access(config)
+    if config.access.keypad != "none":
+        yield "keypad", lambda: _check_keypad(config)
     yield "audit", lambda: _check_audit(config)
     yield "disk", lambda: _check_disk(config.store.audit.parent)
 
@@ -143,6 +151,26 @@ def _check_decision(config: DoorConfig) -> str:
     return str(said)
 
 
+def _check_access(config: DoorConfig) -> str:
+    """Read the policy, and what is remembered of PINs and failures."""
+    policy = policy_of(config)
+    with AccessStore(state_path(config)) as state:
+        pins = len(state.subjects_with_pin())
+    key = config.store.storage_key
+    with closing(GalleryStore(config.store.gallery, None, key=key)) as gallery:
+        doubts = strangers(policy, gallery.names())
+    said = f"{len(policy.groups)} group(s), {pins} people with a PIN"
+    return "; ".join((said, *doubts))
+
+
+def _check_keypad(config: DoorConfig) -> str:
+    with closing(open_driver(config.relay)) as driver:
+        keypad = open_keypad(config.access, driver, tell=lambda _: None)
+        if keypad is not None:
+            keypad.close()
+    return f"{config.access.keypad}: it can be had"
+
+
 def _check_audit(config: DoorConfig) -> str:
     with closing(Audit(config.store.audit)) as audit:
         broken = audit.verify()
@@ -174,7 +202,7 @@ COMMANDS = (
     ),
     Command(
         name="check",
-        summary="Check configuration, model, camera, relay, stores and disk, a line each.",
+        summary="Check configuration, model, camera, relay, policy, stores and disk, a line each.",
         example="janus check",
         add_arguments=add_config_option,
         run=_check,

@@ -52,8 +52,8 @@ def test_check_prints_a_line_for_each_part(site):
     assert done.returncode == 0, done.stdout + done.stderr
     parts = [line.split()[1] for line in done.stdout.splitlines()]
     assert parts == [
-        "configuration", "model", "detector", "camera", "relay", "gallery", "decision", "audit",
-        "disk",
+        "configuration", "model", "detector", "camera", "relay", "gallery", "decision", "access",
+        "audit", "disk",
     ]  # fmt: skip
 
 
@@ -64,6 +64,9 @@ def test_check_prints_a_line_for_each_part(site):
         ({"encoder": 'bundle = "none"'}, 3, "FAIL  model"),
         ({"relay": 'pin_factory = "lgpio"\npin = 17'}, 5, "FAIL  relay"),
         ({"relay": 'pin_factory = "pigpio"'}, 2, "FAIL  configuration"),
+        ({"access": 'policy = "none.toml"'}, 2, "FAIL  access"),
+        ({"access": 'keypad = "usb"\nkeypad_device = "none"'}, 5, "FAIL  keypad"),
+        ({"access": 'keypad = "matrix"'}, 0, "ok    keypad         matrix: it can be had"),
     ],
 )
 def test_check_fails_with_the_branchs_code(site, tmp_path, table, code, said):
