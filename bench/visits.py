@@ -15,13 +15,7 @@ trained on. What the visits lack is said in `visit_pictures.py`.
 --correlation says how alike the frames of a visit are instead: `visit_correlation.py`.
 """
 
-# ruff: noqa: E402 - `edge` is the package, not the script of that name beside this one
 from __future__ import annotations
-
-import sys
-from pathlib import Path
-
-sys.path[:0] = [str(Path(__file__).parents[1])]
 
 import argparse
 import json
@@ -29,6 +23,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
