@@ -31,8 +31,9 @@ def embed_rows(encoder: keras.Model, lesson: Lesson, rows: IntArray) -> FloatArr
 def figures(encoder: keras.Model, lesson: Lesson) -> dict[str, float]:
     """Return mean cosine to the teacher, and TAR on people held out where their count allows it.
 
-    *encoder* takes the door's crop (`train.door.backbones.at_door`). Non-mated pairs are of three kinds: two of these people, one of them and a stranger, and two
-    strangers, among whom are children and heads in profile.
+    *encoder* takes the door's crop (`train.door.backbones.at_door`). Non-mated pairs are of three
+    kinds: two of these people, one of them and a stranger, and two strangers, among whom are
+    children and heads in profile.
     """
     held = lesson.held
     rows = np.concatenate([held.known, held.strangers])
