@@ -54,12 +54,12 @@ def policy_of(config: DoorConfig) -> AccessPolicy:
     policy = read_policy(path)
     has = {"pin": config.access.keypad != "none", "button": config.inputs.button_pin is not None}
     for group in policy.groups:
-        if group.second_factor == "always" and not has[group.second_factor_by]:
+        asks = group.second_factor == "always" or group.second_factor_by == "button"
+        if asks and not has[group.second_factor_by]:
             wire = {"pin": "[access] keypad", "button": "[inputs] button_pin"}
             raise ConfigError(
-                f"{path}: [group.{group.name}] always asks for the {group.second_factor_by}, but "
-                f"this door has none, so nobody of it could enter; see "
-                f"{wire[group.second_factor_by]}"
+                f"{path}: [group.{group.name}] asks for the {group.second_factor_by}, but this "
+                f"door has none, so nobody could give it; see {wire[group.second_factor_by]}"
             )
     return policy
 

@@ -75,14 +75,16 @@ def test_a_state_that_is_damaged_keeps_the_door_shut(tmp_path):
         open_gate(configured(tmp_path), dict)
 
 
-@pytest.mark.parametrize("factor", ["pin", "button"])
-def test_a_group_that_always_needs_what_the_door_has_not_is_refused(tmp_path, factor):
-    """Nobody of it could enter, and nobody would know why."""
+@pytest.mark.parametrize(
+    ("asked", "factor"), [("always", "pin"), ("always", "button"), ("unsure", "button")]
+)
+def test_a_group_that_needs_what_the_door_has_not_is_refused(tmp_path, asked, factor):
+    """Nobody of it could give it, and nobody would know why the door stays shut."""
     (tmp_path / "policy.toml").write_text(
-        f'[group.a]\nmembers = ["*"]\nsecond_factor = "always"\nsecond_factor_by = "{factor}"\n'
+        f'[group.a]\nmembers = ["*"]\nsecond_factor = "{asked}"\nsecond_factor_by = "{factor}"\n'
     )
     without = configured(tmp_path, '[access]\npolicy = "policy.toml"\n')
-    with pytest.raises(ConfigError, match=rf"\[group\.a\] always asks for the {factor}"):
+    with pytest.raises(ConfigError, match=rf"\[group\.a\] asks for the {factor}"):
         policy_of(without)
     wired = '[access]\npolicy = "policy.toml"\nkeypad = "matrix"\n[inputs]\nbutton_pin = 22\n'
     assert policy_of(configured(tmp_path, wired)).groups[0].second_factor_by == factor
