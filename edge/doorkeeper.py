@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import datetime
+from typing import TypeVar
 
 from edge.access.gate import Answer, Gate, Moment, Verdict
 from edge.audit import Audit, utc_now
@@ -38,6 +39,8 @@ from edge.gatehouse import Gatehouse
 from edge.relay import HARD_CAP_S, Relay
 from edge.signals import Display, NoSignals, Prompt
 from edge.vocabulary import Decision, Observation, Outcome
+
+Answered = TypeVar("Answered")
 
 # How long a thread that hangs in the audit may keep another from locking in turn.
 _SHUT_S = 1.0
@@ -179,10 +182,10 @@ class Doorkeeper:
         with self._telling:
             self.audit.note(kind, **facts)
 
-    def in_turn(self, act: Callable[[], object]) -> None:
-        """Have *act* done with the audit while nobody tells the door anything; it must be short."""
+    def in_turn(self, act: Callable[[], Answered]) -> Answered:
+        """Return what *act* does with the audit while nobody tells the door anything; be short."""
         with self._telling:
-            act()
+            return act()
 
     def shut(self) -> None:
         """Lock the strike and release it no more; may be called at any time, more than once.

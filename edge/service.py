@@ -127,7 +127,7 @@ def serve(config: DoorConfig) -> None:
 
 
 def _run(door: Door, take: SnapshotTaker, care: Care, audit_path: Path) -> None:
-    previous = how_it_ended(door.keeper.audit)
+    previous = door.keeper.in_turn(lambda: how_it_ended(door.keeper.audit))
     door.keeper.note("start", model_id=door.embedder.model_id, previous=previous)
     if previous not in (_NONE, _STOPPED):
         log.warning("the run of the door before this one was %s", previous)
