@@ -375,14 +375,15 @@ def _abort_file_system(site: Site) -> None:
 
 
 def _mount_again(site: Site) -> None:
-    subprocess.run(["umount", "-l", site.store], check=True)
+    """Repair it: unmounted altogether, between two attempts of the door, for it is kept as it was
+    while anybody has a file of it open.
+    """
     deadline_s = time.monotonic() + TRIES_S
-    check = ["e2fsck", "-fy", site.folder / "image"]
-    while subprocess.run(check, capture_output=True).returncode > 2:
-        assert time.monotonic() < deadline_s, "the file system cannot be repaired"
-        time.sleep(0.1)
-    mount = ["mount", "-o", "loop", site.folder / "image", site.store]
-    subprocess.run(mount, check=True)
+    while subprocess.run(["umount", site.store], capture_output=True).returncode:
+        assert time.monotonic() < deadline_s, "the file system stays in use"
+        time.sleep(0.05)
+    subprocess.run(["e2fsck", "-fy", site.folder / "image"], capture_output=True)
+    subprocess.run(["mount", "-o", "loop", site.folder / "image", site.store], check=True)
 
 
 def _forbid(site: Site) -> None:
