@@ -10,6 +10,7 @@ second. The threshold is that of the run: of the lowest FMR that its people held
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 from functools import partial
@@ -33,12 +34,16 @@ def main() -> None:
     """Enrol everybody in turn, print; exit 1 if one matches more than one of the others."""
     import keras
 
-    run, people, newcomers = (Path(each) for each in sys.argv[1:])
-    recipe = recipes.load(run / "recipe.json")
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("run", type=Path, help="a run of `janus train`")
+    parser.add_argument("pictures", type=Path, help="what it was fitted on")
+    parser.add_argument("newcomers", type=Path, help="one folder per person, two photos in each")
+    given = parser.parse_args()
+    run, recipe = given.run, recipes.load(given.run / "recipe.json")
     threshold = Threshold(**json.loads((run / METRICS_FILE).read_text())["strictest"])
     encode = partial(embed, keras.models.load_model(run / ENCODER_FILE, compile=False))
-    crops = frame(READERS[recipe.reader](people), recipe.frames)
-    photos = align_pictures(read_folder(newcomers))
+    crops = frame(READERS[recipe.reader](given.pictures), recipe.frames)
+    photos = align_pictures(read_folder(given.newcomers))
     matched, found = [], []
     for name in photos.index.subjects:
         faces = photos.only([name]).pixels

@@ -205,6 +205,9 @@ MNIST = Recipe(
     tested=2,
 )
 
+# Whole numbers that need not be 1 at least. Non-mated pairs of people held out take two of them.
+_LEAST = {"validated": 0, "tested": 2, "fold": 0, "patience": 0, "seed": 0}
+
 DOOR = "door"
 """Not a recipe of this file: `train.door.distil` fits the door's own encoder from a teacher."""
 
@@ -260,10 +263,14 @@ def _parsed(recipe: Recipe, field: str, text: str) -> object:
         if isinstance(current, tuple):
             parts = [each for each in text.split(",") if each]
             return tuple(float(each) for each in parts) if field == "dropout" else tuple(parts)
-        return type(current)(text)
+        value = type(current)(text)
     except ValueError as exc:
         kind = type(current).__name__
         raise ConfigError(f"--set {field}={text}: expected {kind}, such as {current!r}") from exc
+    least = _LEAST.get(field, 1)
+    if isinstance(value, int) and value < least:
+        raise ConfigError(f"--set {field}={text}: expected {least} at least")
+    return value
 
 
 def _nearest(wrong: str, known: Sequence[str] | dict[str, Recipe]) -> str:

@@ -59,13 +59,19 @@ def train(
     *team* (default: this process alone) only the chief measures and writes.
 
     Raises:
-        ConfigError: if the recipe has patience and nobody to watch, or *out* cannot be made.
+        ConfigError: if the recipe names an unknown reader or protocol, has patience and nobody to
+            watch, or *out* cannot be made.
         PictureError, EnrolmentError: if a photo of *enrol* cannot be read, or shows no face.
     """
     if recipe.patience and not recipe.validated:
         raise ConfigError(
             f"patience = {recipe.patience} needs people to watch while fitting, who are not fitted "
             "on; add --set validated=4"
+        )
+    if recipe.reader not in READERS or recipe.protocol not in PROTOCOLS:
+        raise ConfigError(
+            f"reader = {recipe.reader!r}, protocol = {recipe.protocol!r}; expected one of "
+            f"{', '.join(READERS)} and one of {', '.join(PROTOCOLS)}"
         )
     team = team or one_process()
     # First what would otherwise fail when hours have been fitted.

@@ -48,11 +48,20 @@ def test_setting_overrides_one_field_and_keeps_its_type():
         ("att", ["epochs=many"], "expected int"),
         ("att", ["epochs"], "expected NAME=VALUE"),
         ("att", ["name=other"], "no setting 'name'"),
+        ("att", ["epochs=0"], "expected 1 at least"),
+        ("att", ["tested=1"], "expected 2 at least"),
+        ("att", ["seed=-1"], "expected 0 at least"),
     ],
 )
 def test_wrong_recipe_or_setting_names_the_nearest(name, settings, message):
     with pytest.raises(ConfigError, match=message):
         resolve(name, settings)
+
+
+@pytest.mark.parametrize("setting", ["reader=photos", "protocol=mine"])
+def test_unknown_reader_or_protocol_names_the_known_ones(setting, tmp_path):
+    with pytest.raises(ConfigError, match=r"celebrities, crops.* and one of pairs, pictures, none"):
+        train(resolve("att", [setting]), tmp_path, tmp_path / "run")
 
 
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=lambda each: each.name)
