@@ -72,7 +72,7 @@ class Machine:
         levels = [0, *map(int, re.findall(rf"output {LINE} to (\d)", said))]
         return [new for old, new in itertools.pairwise(levels) if new != old]
 
-    def sh(self, command: str, timeout_s: float = 900) -> str:
+    def sh(self, command: str, timeout_s: float = 3600) -> str:
         """Run *command* as root in the machine and return what it says."""
         mark = f"@@{time.monotonic_ns()}"
         self._socket.sendall(f"{{ {command}\n}} 2>&1; echo {mark} $?\n".encode())
