@@ -110,6 +110,7 @@ def test_the_order_of_the_faces_in_a_frame_changes_nothing(data):
     st.integers(0, 2**31),
 )
 @example(120.0, 120.0, 0.0, 15.0, True, 7099)  # both in one place in one frame
+@example(120.0, 119.25, 0.0, 15.0, True, 0)  # and almost
 def test_two_who_cross_keep_their_identities(  # noqa: PLR0917
     left_cm_s, right_cm_s, apart_cm, rate_hz, hides, seed
 ):
@@ -139,8 +140,9 @@ def test_two_who_cross_keep_their_identities(  # noqa: PLR0917
         told.append(identities)
     front, behind = {each[0] for each in told}, {each[1] for each in told if len(each) > 1}
     assert not front & behind, "nobody is taken for the other"
-    # Both in one place in the one frame that hides one of them: then whoever is seen is new.
-    assert len(front) == 1 or min(hidden_cm) < 2
+    # Both in one place in the one frame that hides one of them: then whoever is seen is new. Two
+    # are doubted within 0.3 eye distances, 1.9 cm, and landmarks tremble.
+    assert len(front) == 1 or min(hidden_cm) < 2.5
 
 
 @settings(deadline=None)  # a busy machine is no defect
