@@ -36,7 +36,6 @@ ROOT = SUPPORT.parents[1]
 STRIKE = 17
 NOTICED_S = 5.0
 LOCKED_S = 6.0  # a pulse that lasts when the process dies; with WatchdogSec, if it is only stopped
-NOBODY_UID = 65534
 TRIES_S = 120.0  # for a trial to go on: start-ups on a machine that is busy with something else
 
 
@@ -56,7 +55,7 @@ class Fault:
         during_pulse: begin only once the strike is released.
         opens: whether Ada may be let in while the fault lasts.
         place: a file system for the stores; None: an ordinary folder.
-        user: uid to run as.
+        obedient: even as root the door may do only what the files' permissions allow.
         read_only_root: everything but the site's folder is on a read-only file system.
     """
 
@@ -71,7 +70,7 @@ class Fault:
     during_pulse: bool = False
     opens: bool = False
     place: str | None = None
-    user: int | None = None
+    obedient: bool = False
     read_only_root: bool = False
 
 
@@ -144,21 +143,19 @@ class Site:
             PYTHONFAULTHANDLER="1",
             PYTHONDONTWRITEBYTECODE="1",
         )
-        if self.fault.user is not None:
-            for each in (self.folder, *self.folder.rglob("*")):
-                os.chown(each, self.fault.user, self.fault.user)
         command = [sys.executable, str(SUPPORT / "faulty_door.py")]
         if self.fault.read_only_root:
             keep = shlex.join(["mount", "--bind", str(self.folder), str(self.folder)])
             script = f'{keep} && mount -o remount,bind,ro / && exec "$@"'
             command = ["unshare", "--mount", "sh", "-c", script, "sh", *command]
+        if self.fault.obedient:
+            command = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search", *command]
         self.manager = Supervisor(
             command,
             environment=environment,
             after=[sys.executable, "-m", "edge", "lock"],
             notify=self.folder / "notify",
             log=self.log,
-            user=self.fault.user,
         )
         try:
             yield self.manager
@@ -387,19 +384,16 @@ def _mount_again(site: Site) -> None:
 
 
 def _forbid(site: Site) -> None:
-    """Take the stores away from the door's user, as a careless chown does."""
+    """Take the stores away from the door, as a careless chmod does."""
+    site.store.chmod(0)
+
+
+def _forbid_and_kill(site: Site) -> None:
+    _forbid(site)
     os.kill(site.manager.pid, signal.SIGKILL)
-    os.chown(site.store, 0, 0)
-    site.store.chmod(0o700)
 
 
 def _allow(site: Site) -> None:
-    os.chown(site.store, NOBODY_UID, NOBODY_UID)
-
-
-def _forbid_running(site: Site) -> None:
-    """Take them away while the door runs; what is open stays open until it is looked for."""
-    os.chown(site.store, 0, 0)
     site.store.chmod(0o700)
 
 
@@ -584,10 +578,9 @@ FAULTS = (
           place="ext4"),
     Fault("root file system: read-only", _nothing, outcome="goes on", opens=True,
           read_only_root=True),
-    Fault("permissions: revoked at a restart", _forbid, _allow, hold_s=4, user=NOBODY_UID,
+    Fault("permissions: revoked at a restart", _forbid_and_kill, _allow, hold_s=4, obedient=True,
           audit=_KILLED),
-    Fault("permissions: revoked while it runs", _forbid_running, _allow, hold_s=4,
-          user=NOBODY_UID),
+    Fault("permissions: revoked while it runs", _forbid, _allow, hold_s=4, obedient=True),
     Fault("descriptors: none left", _exhaust_descriptors, _nothing, outcome="goes on", opens=True),
     Fault("memory: none left", _exhaust_memory, _nothing),
     Fault("configuration: garbage at a restart", _spoil_config, _nothing, outcome="stays down"),

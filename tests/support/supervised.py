@@ -51,7 +51,6 @@ class Supervisor:
         after: run each time the service has ended, as ExecStopPost is.
         notify: path of the socket.
         log: file that takes what the service prints.
-        user: uid and gid to run as.
     """
 
     def __init__(
@@ -62,9 +61,8 @@ class Supervisor:
         after: Sequence[str],
         notify: Path,
         log: Path,
-        user: int | None = None,
     ) -> None:
-        self._command, self._after, self._log, self._user = command, after, log, user
+        self._command, self._after, self._log = command, after, log
         self._watchdog_s, self._abort_s = _seconds("WatchdogSec"), _seconds("TimeoutAbortSec")
         self._restart_s, self._stop_s = _seconds("RestartSec"), _seconds("TimeoutStopSec")
         self._final = [int(each) for each in unit_setting("RestartPreventExitStatus").split()]
@@ -127,26 +125,13 @@ class Supervisor:
         while not self._stopping:
             with self._log.open("ab") as log:
                 self._process = subprocess.Popen(
-                    self._command,
-                    env=self._environment,
-                    stdout=log,
-                    stderr=log,
-                    user=self._user,
-                    group=self._user,
-                    extra_groups=None if self._user is None else [],
+                    self._command, env=self._environment, stdout=log, stderr=log
                 )
                 self._fed_s = None
                 self._tell("start")
                 code = self._attend(self._process)
                 self._tell("exit", str(code))
-                subprocess.run(
-                    self._after,
-                    env=self._environment,
-                    stdout=log,
-                    stderr=log,
-                    user=self._user,
-                    group=self._user,
-                )
+                subprocess.run(self._after, env=self._environment, stdout=log, stderr=log)
             if code in self._final:
                 self._tell("down", str(code))
                 return
