@@ -128,6 +128,8 @@ class Site:
     def fill(self) -> None:
         """Put the enrolled gallery and its key into the stores."""
         shutil.copytree(self.enrolled, self.store, dirs_exist_ok=True)
+        # A file system that is aborted loses what a copy left in memory; the door's own are synced.
+        subprocess.run(["sync", "-f", self.store], check=True)
 
     @contextmanager
     def managed(self) -> Iterator[Supervisor]:
