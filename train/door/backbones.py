@@ -110,6 +110,23 @@ def at_door(encoder: keras.Model) -> keras.Model:
     return keras.Model(crops, ops.mean(embeddings, axis=0))
 
 
+def even_out(encoder: keras.Model) -> None:
+    """Give the channels of the global depthwise convolution of *encoder* equal spread, in place.
+
+    What the normalisation after it would scale goes into its kernel; the embeddings stay what they
+    are. TFLite's converter merges that normalisation into the dense layer behind it, so that one
+    int8 scale would have to serve channels as they come: that cost more than all other layers.
+    """
+    names = [each.name for each in encoder.layers]
+    depthwise = encoder.get_layer(_GLOBAL)
+    normalization = encoder.layers[names.index(_GLOBAL) + 1]
+    gamma, beta, mean, variance = (np.array(each) for each in normalization.weights)
+    scale = gamma / np.sqrt(variance + normalization.epsilon)
+    depthwise.kernel.assign(np.array(depthwise.kernel) * scale[:, None])
+    spread = variance * scale**2
+    normalization.set_weights([np.sqrt(spread + normalization.epsilon), beta, mean * scale, spread])
+
+
 def resized_weights(weights: Sequence[FloatArray], encoder: keras.Model) -> list[FloatArray]:
     """Return *weights* of an encoder for another size of picture in the shapes of *encoder*.
 

@@ -18,7 +18,7 @@ import numpy as np
 from tqdm import tqdm
 
 from edge.errors import ConfigError
-from train.door.backbones import at_door, residual_encoder, resized_weights
+from train.door.backbones import at_door, even_out, residual_encoder, resized_weights
 from train.door.judging import figures
 from train.door.lesson import Batch, Lesson, batches
 from train.door.schedule import Schedule
@@ -93,9 +93,10 @@ class Student:
         self.encoder.set_weights(self.average)
 
     def averaged(self) -> keras.Model:
-        """Return an encoder of plain layers with the moving average of the weights."""
+        """Return an encoder of plain layers with the moving average of the weights, for int8."""
         encoder = self._encoder(fitting=False)
         encoder.set_weights(self.average)
+        even_out(encoder)
         return encoder
 
     def save(self, path: Path) -> None:

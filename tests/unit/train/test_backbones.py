@@ -75,6 +75,24 @@ def test_door_is_given_the_mean_of_crop_and_mirror_image(tmp_path):
     assert np.asarray(door(crops, training=False)) == pytest.approx((seen + mirrored) / 2, abs=1e-5)
 
 
+def test_channels_of_equal_spread_give_the_same_embeddings(small):
+    """The normalisation after the global convolution scales nothing any more."""
+    import keras
+
+    from train.door.backbones import even_out
+
+    encoder, rng = keras.models.clone_model(small), np.random.default_rng(0)
+    at = [each.name for each in encoder.layers].index("global_depthwise")
+    for each in encoder.layers[at + 1].weights:
+        each.assign(rng.uniform(0.2, 3.0, each.shape))
+    crops = rng.uniform(0, 255, (4, 32, 32, 3)).astype(np.float32)
+    before = np.asarray(encoder(crops, training=False))
+    even_out(encoder)
+    assert np.asarray(encoder(crops, training=False)) == pytest.approx(before, abs=1e-4)
+    gamma, _, _, variance = (np.array(each) for each in encoder.layers[at + 1].weights)
+    assert gamma / np.sqrt(variance + encoder.layers[at + 1].epsilon) == pytest.approx(1.0)
+
+
 def test_resized_weights_keep_what_a_flat_face_gives(small):
     """Only the global kernel changes shape, and its sum over the face stays nearly the same."""
     from train.door.backbones import residual_encoder, resized_weights
