@@ -88,14 +88,14 @@ class Machine:
     def boot(self, timeout_s: float = 3600) -> None:
         """Wait until the shell of another boot than the last one answers."""
         ends_s = time.monotonic() + timeout_s
-        self._socket.settimeout(5)
+        self._socket.settimeout(20)
         said = ""
         while not (ids := set(re.findall(r"@@boot ([0-9a-f-]{36})", said)) - {self._boot_id}):
             if time.monotonic() > ends_s or self._process.poll() is not None:
                 raise SystemExit(f"the machine did not boot; see {self._work}/console.log")
-            # What is sent before the shell listens is lost.
-            self._socket.sendall(b"echo @@boot $(cat /proc/sys/kernel/random/boot_id)\n")
+            # What is sent before the shell listens is lost, or fills the way to it.
             with suppress(TimeoutError):
+                self._socket.sendall(b"echo @@boot $(cat /proc/sys/kernel/random/boot_id)\n")
                 said += self._socket.recv(65536).decode(errors="replace")
         (self._boot_id,) = ids
 
