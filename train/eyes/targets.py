@@ -57,7 +57,7 @@ class GridTarget:
         """Return (R * C, 13): face, counts, weight and ten offsets of each cell."""
         parts = (self.face, self.counts, self.weights)
         columns = [each[..., np.newaxis] for each in parts]
-        return np.concatenate([*columns, self.offsets], axis=-1).reshape(-1, 13)
+        return np.asarray(np.concatenate([*columns, self.offsets], axis=-1).reshape(-1, 13))
 
 
 def grid_targets(picture: Picture) -> tuple[GridTarget, ...]:
