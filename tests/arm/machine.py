@@ -25,7 +25,7 @@ RELEASE_S = 3.0
 PI_4 = "0xc03114"  # the board's revision, without which gpiozero drives no pin
 QEMU = [
     "qemu-system-aarch64", "-M", "virt", "-cpu", "cortex-a72", "-smp", "1", "-m", "1024",
-    "-icount", "shift=0", "-display", "none", "-msg", "timestamp=on", "-nodefaults",
+    "-icount", "shift=2", "-display", "none", "-msg", "timestamp=on", "-nodefaults",
 ]  # fmt: skip
 
 
@@ -64,6 +64,7 @@ class Machine:
             time.sleep(0.1)
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.connect(str(shell))
+        self._log = (work / "shell.log").open("wb", buffering=0)
         self._boot_id = ""
 
     def changes(self) -> list[int]:
@@ -79,7 +80,7 @@ class Machine:
         self._socket.settimeout(timeout_s)
         said = ""
         while not re.search(rf"{mark} \d+\n", said.replace("\r", "")):
-            said += self._socket.recv(65536).decode(errors="replace")
+            said += self._heard()
         said, code = said.replace("\r", "").rsplit(mark, 1)
         if code.strip() != "0":
             raise SystemExit(f"FAILED in the machine ({code.strip()}): {command}\n{said}")
@@ -96,8 +97,13 @@ class Machine:
             # What is sent before the shell listens is lost, or fills the way to it.
             with suppress(TimeoutError):
                 self._socket.sendall(b"echo @@boot $(cat /proc/sys/kernel/random/boot_id)\n")
-                said += self._socket.recv(65536).decode(errors="replace")
+                said += self._heard()
         (self._boot_id,) = ids
+
+    def _heard(self) -> str:
+        heard = self._socket.recv(65536)
+        self._log.write(heard)
+        return heard.decode(errors="replace")
 
     def close(self) -> None:
         """Switch it off."""
