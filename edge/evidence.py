@@ -23,7 +23,7 @@ from edge.vocabulary import Decision, EvidenceMap
 
 # Correlation of log-likelihood ratios within a visit, rounded up from what `bench/visits.py
 # --correlation` measures (docs/decisions.md): the higher, the less further frames are worth.
-FRAME_CORRELATION = 0.98
+FRAME_CORRELATION = 0.99
 
 
 def effective_frames(frames: int, correlation: float) -> float:
