@@ -35,19 +35,21 @@ def results(
         return
     global _make  # noqa: PLW0603 - by fork, see above
     _make = make
-    with multiprocessing.get_context("fork").Pool(workers, _begin) as pool:
-        _make = None
-        waiting: deque[Any] = deque()
-        for each in numbers:
-            waiting.append(pool.apply_async(_made, (each,)))
-            if len(waiting) > _AHEAD * workers:
-                yield waiting.popleft().get()
-        while waiting:
-            yield waiting.popleft().get()
-
-
-def _begin() -> None:
+    threads = cv2.getNumThreads()
+    # Before the fork: a child would wait for ever for OpenCV's threads, which stay in the parent.
     cv2.setNumThreads(1)
+    try:
+        with multiprocessing.get_context("fork").Pool(workers) as pool:
+            _make = None
+            waiting: deque[Any] = deque()
+            for each in numbers:
+                waiting.append(pool.apply_async(_made, (each,)))
+                if len(waiting) > _AHEAD * workers:
+                    yield waiting.popleft().get()
+            while waiting:
+                yield waiting.popleft().get()
+    finally:
+        cv2.setNumThreads(threads)
 
 
 def _made(number: int) -> Any:  # noqa: ANN401 - whatever is made
