@@ -25,6 +25,8 @@ from convert.operators import check_network, layer_of, read_network
 from edge.errors import BundleError
 from edge.vocabulary import FloatArray, PixelArray
 
+_PIN_PX = 4
+
 
 def quantize_network(model: Any, representative: PixelArray) -> bytes:  # noqa: ANN401 - keras is untyped
     """Return the full-int8 .tflite bytes of *model*.
@@ -91,13 +93,15 @@ def _converted(
 
 
 def with_both_ends(representative: PixelArray) -> PixelArray:
-    """Return a copy whose first two pixels are black and white.
+    """Return a copy whose first crop has a black and a white square in a corner.
 
-    The input's scale follows from the values seen; two pixels of one crop pin it to 0…255 where no
-    picture happens to reach both ends, and move no other range.
+    The input's scale follows from the values seen; the squares pin it to 0…255 where no picture
+    happens to reach both ends, and hardly move another range. Squares, because an encoder that
+    shrinks its crop first would mix a single pixel with its neighbours.
     """
     pinned = representative.copy()
-    pinned[0, 0, 0], pinned[0, 0, 1] = 0, 255
+    pinned[0, :_PIN_PX, :_PIN_PX] = 0
+    pinned[0, :_PIN_PX, _PIN_PX : 2 * _PIN_PX] = 255
     return pinned
 
 
