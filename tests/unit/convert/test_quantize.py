@@ -46,6 +46,18 @@ def test_no_operator_depends_on_the_batch_size(int8_bytes):
     assert names == {"MUL", "ADD", "CONV_2D", "DEPTHWISE_CONV_2D", "RESHAPE", "FULLY_CONNECTED"}
 
 
+def test_encoder_that_shrinks_its_crop_takes_the_pixels_levels_also_of_pictures_without_white():
+    """Shrinking would mix one white pixel with the grey beside it."""
+    from train.door.backbones import at_door, residual_encoder
+
+    small = residual_encoder(96, 8, stem_channels=4, stages=((4, "n"),), head_channels=4)
+    grey = np.random.default_rng(0).integers(60, 200, (8, 112, 112, 3), np.uint8)
+    made = quantize_network(at_door(small), grey)
+    (given,) = read_network(made).inputs
+    assert given.scales[0] == pytest.approx(1.0, abs=1e-5)
+    assert given.zero_points == (-128,)
+
+
 def test_no_representative_crop_is_refused(encoder, crops):
     with pytest.raises(BundleError, match="no representative crops"):
         quantize_network(encoder, crops[:0])
