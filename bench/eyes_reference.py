@@ -72,10 +72,14 @@ class Reference:
             partial.replace(self._cache)
 
 
+def needs_a_look(sample: Sample) -> bool:
+    """Tell whether the reference's faces matter: a photo that is known to have none needs none."""
+    return sample.targets is None or len(sample.targets) + len(sample.others) > 0
+
+
 def reference_faces(sample: Sample, reference: Reference) -> list[SeenFace]:
-    """Look for faces where it matters: a photo that is known to have none needs no look."""
-    known = sample.targets is None or len(sample.targets) + len(sample.others)
-    return reference.faces(sample.pixels) if known else []
+    """Return the reference's faces in *sample*, where they matter."""
+    return reference.faces(sample.pixels) if needs_a_look(sample) else []
 
 
 def main() -> None:
@@ -93,13 +97,13 @@ def main() -> None:
     for name in given.sets.split(","):
 
         def look(part: int, name: str = name) -> list[tuple[str, FloatArray]]:
-            """Return what is seen in every so manieth picture of a set."""
+            """Return what is seen in every so manieth picture of a set, no face included."""
             own = Reference(given.yunet, given.cache)
-            found = []
-            for at, sample in enumerate(samples(name, given.data, _ALL)):
-                if at % given.workers == part and reference_faces(sample, own):
-                    found.append(own.looked(sample.pixels))
-            return found
+            return [
+                own.looked(sample.pixels)
+                for at, sample in enumerate(samples(name, given.data, _ALL))
+                if at % given.workers == part and needs_a_look(sample)
+            ]
 
         for part in results(look, range(given.workers), given.workers):
             for key, rows in part:

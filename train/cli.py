@@ -183,7 +183,7 @@ def _train_eyes(arguments: Namespace) -> int:
             "--set, --frames, --enrol and --minutes are for the other recipes, not for "
             f"{arguments.recipe}"
         )
-    from train.eyes import fitting  # noqa: PLC0415 - it reads every picture into memory when it runs
+    from train.eyes import fitting  # noqa: PLC0415 - for these recipes only
 
     run, steps = {
         "eyes": (fitting.run_eyes, fitting.FINDER_STEPS),
