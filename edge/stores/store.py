@@ -29,6 +29,8 @@ _PRAGMAS = (
     "PRAGMA secure_delete = ON",
     # VACUUM would otherwise copy the templates into a file below /var/tmp.
     "PRAGMA temp_store = MEMORY",
+    # In KiB, a connection: SQLite's own 2000 fill up over weeks.
+    "PRAGMA cache_size = -256",
 )
 # SQLite's primary result codes: https://sqlite.org/rescode.html
 _LOCKED = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL}

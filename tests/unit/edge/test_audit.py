@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+import subprocess
+import sys
 import time
 from contextlib import closing
 from dataclasses import fields
@@ -141,6 +143,31 @@ def test_an_event_is_on_the_disk_when_the_call_returns(path, audit):
         assert other.execute("SELECT kind FROM event").fetchall() == [("start",)]
         assert audit._database._connection.execute("PRAGMA synchronous").fetchone() == (2,)
         assert other.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+def test_a_log_that_grows_takes_no_more_memory(path):
+    """SQLite would remember 2 MB of each file that it has open."""
+    program = """
+import sys
+from pathlib import Path
+from edge.audit import Audit
+
+def resident_kb():
+    text = Path("/proc/self/status").read_text()
+    return int(text.split("RssAnon:")[1].split()[0])
+
+audit = Audit(Path(sys.argv[1]))
+audit._database._connection.execute("PRAGMA synchronous = OFF")
+for number in range(2500):
+    audit.note("error", text="x" * 500)
+    if number == 500:
+        before_kb = resident_kb()
+print(resident_kb() - before_kb)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program, path], capture_output=True, text=True, check=True
+    )
+    assert int(done.stdout) < 500
 
 
 def test_time_is_written_in_utc_with_microseconds(path):
