@@ -177,7 +177,23 @@ class VideoDriver:
             raise CameraError(f"the camera at {self._where} broke: {exc.err or exc}") from exc
         if not given:
             raise CameraError(f"the camera at {self._where} stopped; {self.advice}")
-        return _rotated(_rgb(bgr), self._config.rotate_deg)
+        return _rotated(_rgb(self._picture(bgr)), self._config.rotate_deg)
+
+    def _picture(self, bgr: MatLike) -> MatLike:
+        """Return *bgr* in its shape: OpenCV 4.11 gives B, G, R of a device as one row of bytes.
+
+        Only frames that it need not convert; its issue 27166, mended in 4.12, which needs numpy 2.
+        """
+        if len(bgr) > 1:
+            return bgr
+        width = int(self._capture.get(cv2.CAP_PROP_FRAME_WIDTH))
+        height = int(self._capture.get(cv2.CAP_PROP_FRAME_HEIGHT))
+        if bgr.size != height * width * 3:
+            raise CameraError(
+                f"the camera at {self._where} gives {bgr.size} bytes a frame, which are no picture "
+                f"of {width} × {height} pixels; choose another [camera] width_px and height_px"
+            )
+        return bgr.reshape(height, width, 3)
 
     def close(self) -> None:
         """Give the device back."""

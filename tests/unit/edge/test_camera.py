@@ -392,6 +392,25 @@ def test_a_usb_camera_is_asked_for_the_configured_size_and_rate(ticking):
     assert told[cv2.CAP_PROP_FPS] == 15.0
 
 
+@pytest.mark.parametrize("left_out", [0, 3])
+def test_a_frame_that_comes_as_a_row_of_bytes_becomes_a_picture_or_an_error(
+    ticking, monkeypatch, left_out
+):
+    """OpenCV 4.11 gives a device's BGR24 so, and a row shows no face."""
+    picture = np.arange(6 * 8 * 3, dtype=np.uint8).reshape(6, 8, 3)
+    row = picture.reshape(1, -1)[:, left_out:]
+    size = {cv2.CAP_PROP_FRAME_WIDTH: 8.0, cv2.CAP_PROP_FRAME_HEIGHT: 6.0}
+    monkeypatch.setattr(ticking, "read", lambda _: (True, row))
+    monkeypatch.setattr(ticking, "get", lambda _, key: size[key], raising=False)
+    camera = open_camera(CameraConfig(backend="opencv", source="0"))
+    if left_out:
+        with pytest.raises(CameraError, match="141 bytes a frame, which are no picture of 8 × 6"):
+            next(camera.frames())
+    else:
+        np.testing.assert_array_equal(next(camera.frames()).pixels, picture[..., ::-1])
+    camera.close()
+
+
 @pytest.mark.parametrize(
     ("attribute", "value", "says"),
     [
