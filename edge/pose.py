@@ -25,7 +25,19 @@ MEAN_FACE: npt.NDArray[np.float64] = np.array(
 )
 MEAN_FACE.setflags(write=False)
 _CENTRED = MEAN_FACE - MEAN_FACE.mean(axis=0)
-_INVERSE = np.linalg.pinv(_CENTRED)
+
+
+def _pseudo_inverse(tall: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return (T' T)^-1 T' of a (N, 3) matrix, its inverse by cofactors."""
+    first, second, third = tall.T @ tall
+    cofactors = np.stack(
+        [np.cross(second, third), np.cross(third, first), np.cross(first, second)], axis=1
+    )
+    return np.asarray(cofactors / np.dot(first, cofactors[:, 0]) @ tall.T)
+
+
+# As below, without LAPACK: its code takes a megabyte, and the door has no other use for it.
+_INVERSE = _pseudo_inverse(_CENTRED)
 # Of the projection's two scales; a face whose landmarks nearly lie on a line has no pose.
 _LEAST_SCALE_PX = 1.0
 _MOST_STRETCH = 5.0
@@ -51,7 +63,7 @@ def pose_of(landmarks: FloatArray) -> Pose | None:
     """Return the pose of the face with these (5, 2) picture *landmarks*, or None if it has none.
 
     Orthographic projection with a scale, solved linearly (POS of DeMenthon and Davis, IJCV 15,
-    1995); the rotation is that nearest to the solution, by its singular value decomposition. Seen
+    1995); the rotation is that nearest to the solution P, the polar factor (P P')^-1/2 P. Seen
     from half a metre, perspective costs at most 2.6 degrees within 40 degrees of each angle.
     None means that the landmarks are not finite or nearly lie in one point or on one line.
     """
@@ -60,12 +72,18 @@ def pose_of(landmarks: FloatArray) -> Pose | None:
         return None
     points = points - points.mean(axis=0)
     projection = (_INVERSE @ points).T  # (2, 3), pixels an eye distance
-    left, scales, right = np.linalg.svd(projection, full_matrices=False)
-    if scales[1] < _LEAST_SCALE_PX or scales[0] > _MOST_STRETCH * scales[1]:
+    (high, between), (_, low) = projection @ projection.T
+    # The eigenvalues of P P' are the squares of P's two scales.
+    middle, half = (high + low) / 2, float(np.hypot((high - low) / 2, between))
+    largest, least = np.sqrt(middle + half), np.sqrt(max(middle - half, 0.0))
+    if least < _LEAST_SCALE_PX or largest > _MOST_STRETCH * least:
         return None
-    across, down = left @ right
+    # The inverse root of a symmetric 2 x 2 matrix, by Cayley and Hamilton.
+    both = largest * least
+    root = np.array([[low + both, -between], [-between, high + both]]) / (both * (largest + least))
+    across, down = root @ projection
     away = np.cross(across, down)
-    scale = float(scales.mean())
+    scale = float(largest + least) / 2
     residual = points / scale - _CENTRED @ np.stack([across, down], axis=1)
     # Roll after yaw after pitch: the last row is (sin y, -cos y sin p, cos y cos p).
     return Pose(

@@ -16,9 +16,6 @@ from dataclasses import dataclass, field
 from enum import Enum, unique
 from itertools import pairwise
 
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
-
 from edge.errors import ConfigError
 
 SHORTEST, LONGEST = 4, 12
@@ -156,6 +153,10 @@ def _steps(digits: str) -> bool:
 
 
 def _digest(digits: str, salt: bytes, cost: Cost) -> bytes:
+    # A door without a keypad is spared the memory (docs/performance.md).
+    from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415 - see above
+    from cryptography.hazmat.primitives.kdf.argon2 import Argon2id  # noqa: PLC0415 - see above
+
     try:
         derivation = Argon2id(
             salt=salt,

@@ -15,20 +15,18 @@ import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    PublicFormat,
-    load_pem_private_key,
-    load_pem_public_key,
-)
+from typing import TYPE_CHECKING
 
 from edge.bundles.manifest import MANIFEST_FILE, SIGNATURE_FILE
 from edge.errors import BundleError, ConfigError
+
+# The package cryptography is imported where a key is read or used: a door with the shipped bundle
+# needs none, and is spared the memory (docs/performance.md).
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import (
+        Ed25519PrivateKey,
+        Ed25519PublicKey,
+    )
 
 PRIVATE_KEY_FILE, PUBLIC_KEY_FILE = "janus-signing.key", "janus-signing.pub"
 MOST_SIGNATURE_BYTES = 1024
@@ -77,6 +75,8 @@ class Trust:
         )
 
     def _signer(self, manifest: bytes, signature: bytes, directory: Path) -> str:
+        from cryptography.exceptions import InvalidSignature  # noqa: PLC0415 - see above
+
         path = directory / SIGNATURE_FILE
         fingerprint, signed = parse_signature(signature, path)
         key = self.keys.get(fingerprint)
@@ -120,6 +120,11 @@ def sign(manifest: bytes, key: Ed25519PrivateKey) -> bytes:
 
 def fingerprint_of(key: Ed25519PublicKey) -> str:
     """Return the sha256 of the key's 32 bytes, in hex."""
+    from cryptography.hazmat.primitives.serialization import (  # noqa: PLC0415 - see above
+        Encoding,
+        PublicFormat,
+    )
+
     return hashlib.sha256(key.public_bytes(Encoding.Raw, PublicFormat.Raw)).hexdigest()
 
 
@@ -131,7 +136,15 @@ def make_keys(directory: Path) -> str:
     Raises:
         ConfigError: if there is a key already, or it cannot be written.
     """
-    key = Ed25519PrivateKey.generate()
+    from cryptography.hazmat.primitives.asymmetric import ed25519  # noqa: PLC0415 - see above
+    from cryptography.hazmat.primitives.serialization import (  # noqa: PLC0415 - see above
+        Encoding,
+        NoEncryption,
+        PrivateFormat,
+        PublicFormat,
+    )
+
+    key = ed25519.Ed25519PrivateKey.generate()
     private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     paths = (directory / PUBLIC_KEY_FILE, directory / PRIVATE_KEY_FILE)
@@ -169,6 +182,12 @@ def read_private_key(path: Path) -> Ed25519PrivateKey:
     Raises:
         ConfigError: if others may read it, or it is no Ed25519 key without a passphrase.
     """
+    from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415 - see above
+    from cryptography.hazmat.primitives.asymmetric import ed25519  # noqa: PLC0415 - see above
+    from cryptography.hazmat.primitives.serialization import (  # noqa: PLC0415 - see above
+        load_pem_private_key,
+    )
+
     content = _read_key(path)
     if stat.S_IMODE(path.stat().st_mode) & 0o077:
         raise ConfigError(
@@ -178,7 +197,7 @@ def read_private_key(path: Path) -> Ed25519PrivateKey:
         key = load_pem_private_key(content, password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as exc:
         raise ConfigError(f"{path} is no private key that can be read: {exc}") from exc
-    if not isinstance(key, Ed25519PrivateKey):
+    if not isinstance(key, ed25519.Ed25519PrivateKey):
         raise ConfigError(f"{path} is no Ed25519 key; make one with `janus keys new`")
     return key
 
@@ -189,11 +208,17 @@ def read_public_key(path: Path) -> Ed25519PublicKey:
     Raises:
         ConfigError: if it is missing, or no Ed25519 public key.
     """
+    from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415 - see above
+    from cryptography.hazmat.primitives.asymmetric import ed25519  # noqa: PLC0415 - see above
+    from cryptography.hazmat.primitives.serialization import (  # noqa: PLC0415 - see above
+        load_pem_public_key,
+    )
+
     try:
         key = load_pem_public_key(_read_key(path))
     except (ValueError, UnsupportedAlgorithm) as exc:
         raise ConfigError(f"{path} is no public key that can be read: {exc}") from exc
-    if not isinstance(key, Ed25519PublicKey):
+    if not isinstance(key, ed25519.Ed25519PublicKey):
         raise ConfigError(f"{path} is no Ed25519 key; make one with `janus keys new`")
     return key
 

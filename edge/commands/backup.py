@@ -13,10 +13,10 @@ from edge.audit import Audit
 from edge.command import Command
 from edge.commands.options import add_config_option, config_from
 from edge.config import DoorConfig
+from edge.erasure import contents_of, erase_from_backups, forgotten_ids
 from edge.errors import AuditError, ConfigError, DoorError, GalleryError
 from edge.gallery import GalleryStore
 from edge.instance import sole_door
-from edge.privacy import contents_of, erase_from_backups, forgotten_ids
 from edge.stores.backup import (
     ACCESS,
     AUDIT,

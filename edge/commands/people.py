@@ -12,10 +12,10 @@ from edge.audit import Audit
 from edge.command import Command
 from edge.commands.options import add_config_option, config_from
 from edge.config import DoorConfig
+from edge.erasure import Erasure, erase
 from edge.errors import ConfigError
 from edge.export import export_person
 from edge.gallery import GalleryStore
-from edge.privacy import Erasure, erase
 from edge.stores.subjects import Person
 
 _KEPT = 1  # exit code of a person who thought better of it

@@ -36,7 +36,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
 from edge.errors import GalleryError
-from edge.stores.sealing import KEY_BYTES, SEALED_KEY_BYTES, Cipher, derived
+from edge.stores.aes_gcm import KEY_BYTES
+from edge.stores.sealing import SEALED_KEY_BYTES, Cipher, derived
 
 _MAGIC = b"JANUSBK1"
 _ID_BYTES = 16

@@ -15,8 +15,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from edge.errors import GalleryError
+from edge.stores.aes_gcm import KEY_BYTES
 from edge.stores.directory import sync_directory, write_private
-from edge.stores.sealing import KEY_BYTES, StorageKey
+from edge.stores.sealing import StorageKey
 
 KEY_FILE = "storage.key"
 CREDENTIAL = "janus-storage-key"

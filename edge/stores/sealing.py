@@ -15,12 +15,9 @@ import hashlib
 import hmac
 import os
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from edge.stores.aes_gcm import KEY_BYTES, NONCE_BYTES, TAG_BYTES, aes_256_gcm
 
-KEY_BYTES = 32
-NONCE_BYTES = 12
-SEALED_KEY_BYTES = NONCE_BYTES + KEY_BYTES + 16
+SEALED_KEY_BYTES = NONCE_BYTES + KEY_BYTES + TAG_BYTES
 NAME_TAG_BYTES = 16
 # What stands in place of the key and the name of somebody who was forgotten.
 NO_KEY, NO_NAME = bytes(SEALED_KEY_BYTES), bytes(NAME_TAG_BYTES)
@@ -32,7 +29,7 @@ class Cipher:
     """One AES-256-GCM key, from 32 random bytes."""
 
     def __init__(self, key: bytes) -> None:
-        self._aes = AESGCM(key)
+        self._aes = aes_256_gcm(key)
 
     def seal(self, plain: bytes, kind: str, *bound: str) -> bytes:
         """Return *plain* sealed; it opens only as this *kind* and with the same *bound* words."""
@@ -44,10 +41,7 @@ class Cipher:
         if not isinstance(sealed, bytes) or len(sealed) < NONCE_BYTES:
             return None
         nonce, text = sealed[:NONCE_BYTES], sealed[NONCE_BYTES:]
-        try:
-            return self._aes.decrypt(nonce, text, _associated(kind, bound))
-        except InvalidTag:
-            return None
+        return self._aes.decrypt(nonce, text, _associated(kind, bound))
 
 
 class SubjectKey(Cipher):
