@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable
 from typing import Self
 
-from edge.errors import DoorError
+from edge.errors import DoorError, ShutError
 
 _JOIN_S = 2.0
 _log = logging.getLogger(__name__)
@@ -67,6 +67,8 @@ class Attendant:
                     done = True
                 else:
                     act()
+        except ShutError as exc:
+            _log.info("%s: %s", self._name, exc)  # nothing new, and so at every end of the door
         except DoorError as exc:
             _log.critical("%s: %s", self._name, exc)
         finally:

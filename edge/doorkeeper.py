@@ -34,7 +34,7 @@ from edge.door_events import (
     Refused,
     Release,
 )
-from edge.errors import HardwareError
+from edge.errors import ShutError
 from edge.gatehouse import Gatehouse
 from edge.relay import HARD_CAP_S, Relay
 from edge.signals import Display, NoSignals, Prompt
@@ -250,9 +250,8 @@ class Doorkeeper:
 
     def _require_open(self) -> None:
         if self._shut:
-            raise HardwareError(
-                "the door was shut after an error on another thread; the log says which: start "
-                "the door again"
+            raise ShutError(
+                "the door was shut, as it ends or after an error that the log names; start it again"
             )
 
     def _follow_up(self) -> None:

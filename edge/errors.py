@@ -82,6 +82,10 @@ class DoorIsRunningError(HardwareError):
     """Another program is the door already: camera and relay are in its hands."""
 
 
+class ShutError(HardwareError):
+    """The door was shut meanwhile: it ends, or failed elsewhere."""
+
+
 class KeypadError(HardwareError):
     """The keypad cannot be opened or read."""
 

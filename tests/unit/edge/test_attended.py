@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 import stat
 import threading
@@ -24,7 +25,7 @@ from edge.config import (
 )
 from edge.control import WORDS, ControlSocket, ask, is_locked_down, set_lockdown, socket_path
 from edge.door_events import State
-from edge.errors import AuditError, HardwareError
+from edge.errors import AuditError, HardwareError, ShutError
 from edge.gallery import GalleryStore
 from edge.relay import open_relay
 
@@ -131,8 +132,17 @@ def test_where_the_audit_fails_the_button_opens_nothing_and_the_door_ends(config
         site.presses_exit()
         wait_until(lambda: site.keeper._shut)
         assert not site.relay.released
-        with pytest.raises(HardwareError, match="was shut after an error"):
+        with pytest.raises(ShutError, match="was shut, as it ends or after an error"):
             site.keeper.tick()  # the pipeline asks at every frame
+
+
+def test_a_door_that_ends_is_no_alarm_in_the_log(config, caplog):
+    """Its threads tick on for a moment while the rest is closed."""
+    caplog.set_level(logging.INFO)
+    with opened(config) as site:
+        site.keeper.shut()
+        wait_until(lambda: "was shut, as it ends" in caplog.text)
+    assert [each.levelname for each in caplog.records if "shut" in each.message] == ["INFO"]
 
 
 def test_an_operator_releases_locks_down_and_resumes(config, tmp_path):

@@ -21,7 +21,7 @@ from edge.config import AccessConfig, DoorConfig, InputsConfig
 from edge.door import DoorState, Timing
 from edge.door_events import Event, Happening, State
 from edge.doorkeeper import Doorkeeper, timing_of
-from edge.errors import AuditError, HardwareError, RelayError
+from edge.errors import AuditError, HardwareError, RelayError, ShutError
 from edge.relay import HARD_CAP_S
 from edge.signals import Prompt
 from edge.testing import RecordingRelay
@@ -142,9 +142,9 @@ def test_without_a_record_there_is_no_release_and_the_door_is_shut(site, monkeyp
     assert len(site.relay.releases) == 1
     assert not site.relay.released
     monkeypatch.undo()
-    with pytest.raises(HardwareError, match="was shut after an error"):
+    with pytest.raises(ShutError, match="was shut, as it ends or after an error"):
         site.tell(Happening.EXIT)
-    with pytest.raises(HardwareError, match="was shut after an error"):
+    with pytest.raises(ShutError, match="was shut, as it ends or after an error"):
         site.keeper.judge(GRANT, NOBODY)
 
 
