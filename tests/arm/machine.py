@@ -25,7 +25,7 @@ RELEASE_S = 3.0
 PI_4 = "0xc03114"  # the board's revision, without which gpiozero drives no pin
 QEMU = [
     "qemu-system-aarch64", "-M", "virt", "-cpu", "cortex-a72", "-smp", "1", "-m", "1024",
-    "-icount", "shift=2", "-display", "none", "-msg", "timestamp=on", "-nodefaults",
+    "-icount", "shift=0", "-display", "none", "-msg", "timestamp=on", "-nodefaults",
 ]  # fmt: skip
 
 
