@@ -7,8 +7,8 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
-from importlib.metadata import entry_points, version
 
+from edge import __version__
 from edge.command import Command
 from edge.errors import ConfigError, DoorError
 from edge.health.journal import JournalFormatter, writes_to_journal
@@ -16,10 +16,20 @@ from edge.health.journal import JournalFormatter, writes_to_journal
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 _STANDARD_ERROR = 2
 _INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+_RUN = "run"
+
+
+def door_commands() -> tuple[Command, ...]:
+    """Return `janus run` and what shares its module."""
+    from edge.commands.run import COMMANDS  # noqa: PLC0415 - `janus --version` needs none of it
+
+    return COMMANDS
 
 
 def commands() -> tuple[Command, ...]:
     """Return every package's commands, those of edge first."""
+    from importlib.metadata import entry_points  # noqa: PLC0415 - the running door is spared it
+
     offered = sorted(entry_points(group="janus.commands"), key=lambda each: each.name != "edge")
     return tuple(command for entry in offered for command in entry.load())
 
@@ -31,7 +41,7 @@ def build_parser(known: Sequence[Command]) -> argparse.ArgumentParser:
         description="A face-recognition door: enrol people, run the door, look at what it did.",
         epilog="example: janus demo",
     )
-    parser.add_argument("--version", action="version", version=f"janus {version('janus-door')}")
+    parser.add_argument("--version", action="version", version=f"janus {__version__}")
     listed = [each.name for each in known if not each.missing()]
     subparsers = parser.add_subparsers(
         dest="command", required=True, metavar="{" + ",".join(listed) + "}"
@@ -53,10 +63,12 @@ def build_parser(known: Sequence[Command]) -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `janus` with *argv* and return the exit code; errors become one line on stderr."""
     program = "janus"
+    words = sys.argv[1:] if argv is None else argv
     try:
         _begin_log(_log_level())
-        parser = build_parser(commands())
-        arguments, unknown = parser.parse_known_args(argv)
+        # A door runs for years, and in little memory: it imports nobody else's commands.
+        parser = build_parser(door_commands() if words[:1] == [_RUN] else commands())
+        arguments, unknown = parser.parse_known_args(words)
         program = f"janus {arguments.command}"
         # Where something must be installed first, that is the one complaint, whatever is asked.
         if unknown and not arguments.run.missing():

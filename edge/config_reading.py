@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import tomllib
 from collections.abc import Mapping
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from edge.errors import ConfigError
+from edge.nearest import nearest_word
 
 SYSTEM_PATH = Path("/etc/janus/janus.toml")
 ENVIRONMENT_VARIABLE = "JANUS_CONFIG"
@@ -162,5 +162,5 @@ _ARTICLES = {
 def nearest(wrong: object, known: Mapping[str, object] | tuple[object, ...]) -> str:
     """Return a hint that names the nearest of *known*."""
     names = [str(each) for each in known]
-    close = difflib.get_close_matches(str(wrong), names, n=1, cutoff=0.5)
-    return f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(names)}"
+    close = nearest_word(str(wrong), names, likeness=0.5)
+    return f"; known are {', '.join(names)}" if close is None else f"; did you mean {close!r}?"

@@ -81,9 +81,11 @@ class Network:
             )
         self._input = inputs[0]["index"]
         self.input_shape: tuple[int, ...] = tuple(int(each) for each in inputs[0]["shape"])
-        # Pixels have 256 values, so quantising a picture is one look-up.
+        # Pixels have 256 values, so quantising a picture is one look-up; by `bytes`: numpy would
+        # make an index of eight bytes for each pixel.
         every_pixel = np.arange(256, dtype=np.float32)
-        self._level_of_pixel = quantize(every_pixel, _quantization(inputs[0], f"{name}'s input"))
+        levels = quantize(every_pixel, _quantization(inputs[0], f"{name}'s input"))
+        self._level_of_pixel = levels.tobytes()
         self.outputs: tuple[Output, ...] = tuple(
             Output(
                 each["index"],
@@ -100,7 +102,8 @@ class Network:
             BundleError: if the runtime fails.
         """
         try:
-            self._interpreter.set_tensor(self._input, self._level_of_pixel[pixels])
+            levels = np.frombuffer(pixels.tobytes().translate(self._level_of_pixel), np.int8)
+            self._interpreter.set_tensor(self._input, levels.reshape(pixels.shape))
             self._interpreter.invoke()
         except (RuntimeError, ValueError) as exc:
             raise BundleError(

@@ -7,17 +7,16 @@ factor, number of persons and re-entry time then hold.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, tzinfo
 from pathlib import Path
-from zoneinfo import ZoneInfo, available_timezones
 
 from edge.access.calendar import ALL_DAY, ALWAYS, Holidays, Schedule, parse_holiday, parse_span
 from edge.access.verdict import AccessReason
 from edge.config_reading import key, nearest, parse_table, read_tables
 from edge.errors import ConfigError
+from edge.nearest import nearest_word
 from edge.stores.naming import folded
 
 EVERYBODY = "*"
@@ -281,8 +280,8 @@ def _ordered(groups: Iterable[Group]) -> tuple[Group, ...]:
 
 def _near_name(member: str, names: Mapping[str, str]) -> str:
     spelt = {folded(each): each for each in names.values()}
-    near = difflib.get_close_matches(member, spelt, n=1)
-    return f"; did you mean {spelt[near[0]]!r}?" if near else ""
+    near = nearest_word(member, spelt)
+    return "" if near is None else f"; did you mean {spelt[near]!r}?"
 
 
 def _day(where: str, text: str, default: date) -> date:
@@ -303,6 +302,9 @@ def _holidays(texts: tuple[str, ...]) -> Holidays:
 
 
 def _zone(name: str) -> tzinfo:
+    # A door without a policy is spared it.
+    from zoneinfo import ZoneInfo, available_timezones  # noqa: PLC0415 - see above
+
     try:
         if name:
             return ZoneInfo(name)
@@ -313,6 +315,6 @@ def _zone(name: str) -> tzinfo:
     except (OSError, ValueError) as exc:
         raise ConfigError(f"[calendar] time_zone = {name!r} cannot be read: {exc}") from exc
     except KeyError as exc:  # ZoneInfoNotFoundError
-        near = difflib.get_close_matches(name, sorted(available_timezones()), n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ", see `timedatectl list-timezones`"
+        near = nearest_word(name, sorted(available_timezones()))
+        hint = f"; did you mean {near!r}?" if near else ", see `timedatectl list-timezones`"
         raise ConfigError(f"[calendar] time_zone = {name!r} is not known{hint}") from exc

@@ -1,38 +1,17 @@
-"""The commands of the door, in the order in which `janus --help` lists them."""
+"""The commands of the door: `COMMANDS` lists them.
 
-from edge.command import Command
-from edge.commands import (
-    access,
-    backup,
-    bundle,
-    config,
-    demo,
-    door,
-    enrol,
-    events,
-    keys,
-    people,
-    pins,
-    privacy,
-    replay,
-    run,
-    status,
-)
+They are imported when they are asked for, and not for the running door: with all that they import
+in turn they would make it larger by a tenth.
+"""
 
-COMMANDS: tuple[Command, ...] = (
-    *demo.COMMANDS,
-    *run.COMMANDS,
-    *status.COMMANDS,
-    *door.COMMANDS,
-    *replay.COMMANDS,
-    *enrol.COMMANDS,
-    *people.COMMANDS,
-    *pins.COMMANDS,
-    *access.COMMANDS,
-    *events.COMMANDS,
-    *privacy.COMMANDS,
-    *backup.COMMANDS,
-    *bundle.COMMANDS,
-    *keys.COMMANDS,
-    *config.COMMANDS,
-)
+from __future__ import annotations
+
+from typing import Any
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - as any module's
+    if name != "COMMANDS":
+        raise AttributeError(name)
+    from edge.commands.listed import COMMANDS  # noqa: PLC0415 - see above
+
+    return COMMANDS

@@ -6,11 +6,11 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 
 import cv2
 
+from edge import __version__
 from edge.audit import Audit
 from edge.bundles.bundle import Bundle
 from edge.camera import Camera
@@ -193,7 +193,7 @@ def facts(stages: Stages, session: Session) -> dict[str, str]:
         if not session.relay.released
         else "STILL RELEASED at the end",
         "audit": f"the chain {'verifies' if broken is None else f'is broken: {broken}'}",
-        "versions": f"janus-door {version('janus-door')}, OpenCV {cv2.__version__}",
+        "versions": f"janus-door {__version__}, OpenCV {cv2.__version__}",
     }
 
 

@@ -6,9 +6,9 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from importlib.metadata import version
 from typing import Any
 
+from edge import __version__
 from edge.config import DoorConfig, is_device
 from edge.errors import HardwareError
 from edge.health.guard import Guard
@@ -111,7 +111,7 @@ class Care:
             parts: names of parts with facts for the status.
         """
         reporting = Reporting(
-            version=version("janus-door"),
+            version=__version__,
             vitals=self._vitals,
             camera=self._camera_status,
             disk=self._config.store.audit.parent,

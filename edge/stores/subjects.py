@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import secrets
 import sqlite3
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edge.errors import GalleryError
+from edge.nearest import nearest_word
 from edge.stores.keyfile import KeyFile
 from edge.stores.naming import folded, spelling
 from edge.stores.sealing import CONSENT, NAME, NO_KEY, NO_NAME, StorageKey, SubjectKey
@@ -86,8 +86,8 @@ class Subjects:
         if subject_id is not None:
             return self._person(rows.execute(_ONE, (subject_id,)).fetchone(), by)
         known = {folded(each): each for _, each in self._names(rows)}
-        nearest = difflib.get_close_matches(folded(name), known, n=1)
-        hint = f"did you mean {known[nearest[0]]!r}?" if nearest else "`janus people` lists them"
+        nearest = nearest_word(folded(name), known)
+        hint = f"did you mean {known[nearest]!r}?" if nearest else "`janus people` lists them"
         raise GalleryError(f"nobody named {name!r} is enrolled; {hint}")
 
     def add(

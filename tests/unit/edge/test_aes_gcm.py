@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import subprocess
-import sys
 
 import pytest
 from hypothesis import given
@@ -109,12 +107,3 @@ def test_a_python_whose_openssl_is_out_of_reach_takes_the_package(monkeypatch):
         aes_gcm._functions.cache_clear()
     assert isinstance(aes, OwnOpenSsl)
     assert aes.decrypt(NONCE, TEXT, ASSOCIATED) == PLAIN
-
-
-def test_a_door_with_the_shipped_bundle_imports_no_second_openssl():
-    """It would be a tenth of the door's memory; bench/edge_cost.py measures the whole."""
-    program = "import sys, edge.service; print('cryptography' in sys.modules)"
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
-    )
-    assert done.stdout == "False\n"

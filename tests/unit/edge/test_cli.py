@@ -5,9 +5,11 @@ from __future__ import annotations
 import shlex
 import subprocess
 import sys
+from importlib.metadata import version
 
 import pytest
 
+import edge
 from edge import cli, errors
 from edge.command import Command
 
@@ -106,6 +108,26 @@ def test_every_command_has_help_with_an_example_that_parses(each, capsys):
     found, unknown = parser.parse_known_args(words[1:])
     assert found.run is each
     assert each.missing() or not unknown
+
+
+def test_the_running_door_imports_nothing_that_it_never_uses():
+    """Each of these is some megabytes, for as long as the door runs; see docs/performance.md."""
+    program = """
+import sys
+from edge.cli import build_parser, door_commands
+build_parser(door_commands()).parse_args(["run"])
+print(sorted({each.partition(".")[0] for each in sys.modules}))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert "'edge'" in done.stdout
+    for each in ("cryptography", "email", "tarfile", "difflib", "zoneinfo", "train", "convert"):
+        assert f"'{each}'" not in done.stdout
+
+
+def test_the_version_is_that_of_the_installed_package():
+    assert edge.__version__ == version("janus-door")
 
 
 def test_usage_error_ends_with_code_2():
