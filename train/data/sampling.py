@@ -5,8 +5,6 @@ Mated pairs are labelled 1 and non-mated pairs 0, here and in every loss.
 
 from __future__ import annotations
 
-import functools
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -15,6 +13,11 @@ import numpy as np
 from edge.vocabulary import FloatArray
 from train.errors import DataSetError
 from train.measuring.metrics import IntArray
+
+_MANY_PAIRS = 8  # for each picture: fewer hardly share one within a batch
+_MOST_GATHERED = 2048  # pictures: gathering holds a count for every two of them
+_MISSING = 0.05  # of a batch's share of mated or non-mated pairs: not worth another picture
+_OVERFULL = 1.05  # of a batch's share: its last picture brings more than is missing
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -159,59 +162,58 @@ def split_pictures(subjects: IntArray, *, seed: int) -> tuple[IntArray, IntArray
 def pair_batches(
     pairs: Pairs, subjects: IntArray, *, batch: int, seed: int, epoch: int
 ) -> Iterator[Batch]:
-    """Yield every pair once an epoch, about *batch* at a time, with few pictures in each batch.
+    """Yield every pair once an epoch, about *batch* at a time, other batches each epoch.
 
-    Embedding pictures is the cost of a step, so pairs that share them should meet. The pictures
-    fall into random groups, other ones each epoch; the groups are the points of a finite plane, and
-    a batch holds the pairs along one of its lines. Any two points lie on exactly one line, so every
-    pair has one batch: 125 of the AT&T article's pairs then need 44 embeddings instead of 250.
+    Embedding pictures is the cost of a step. Where every picture is in many pairs, those that share
+    pictures meet: 125 of the AT&T article's pairs then need 26 embeddings instead of 250. Where
+    pairs are few, hardly any share a picture, and chance is as good.
     """
     rng = np.random.default_rng([seed, epoch])
-    order = plane_order(len(pairs.mated) / batch)
-    group = rng.permutation(len(subjects)) % order**2
-    first, second = group[pairs.pictures].T
-    line = line_through(order)[first, second]
-    shuffled = rng.permutation(len(line))
-    for each in rng.permutation(order**2 + order):
-        chosen = pairs.part(shuffled[line[shuffled] == each])
-        if chosen.mated.size:
-            pictures, positions = np.unique(chosen.pictures, return_inverse=True)
-            yield Batch(pictures, subjects[pictures], positions.reshape(-1, 2), chosen.mated)
-
-
-def plane_order(lines: float) -> int:
-    """Return the order of a plane with about so many lines: one of order q has q² + q."""
-    known = (2, 3, 5, 7, 9, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79)
-    return min(known, key=lambda order: abs(math.log((order**2 + order) / lines)))
-
-
-@functools.cache
-def line_through(order: int) -> IntArray:
-    """Return (q², q²): the line through each two points of the affine plane of *order* q.
-
-    Points are (x, y), lines y = slope * x + height and x = constant, over the field of q elements:
-    numbers modulo q where q is a prime, and a + b * i modulo 3 for the nine of a + 3 * b.
-    """
-    numbers = np.arange(order)
-    if order == 9:  # noqa: PLR2004 - the one order here that is no prime
-        field = numbers % 3 + 1j * (numbers // 3)
-        products, sums = np.multiply.outer(field, field), np.add.outer(field, field)
-        times, plus = (
-            (each.real % 3 + 3 * (each.imag % 3)).astype(int) for each in (products, sums)
-        )
+    count = max(1, round(len(pairs.mated) / batch))
+    if len(pairs.mated) >= _MANY_PAIRS * len(subjects) and len(subjects) <= _MOST_GATHERED:
+        parts = _gathered(pairs, len(subjects), count, rng)
     else:
-        times, plus = (each(numbers[:, None], numbers) % order for each in (np.multiply, np.add))
-    through = np.zeros((order**2, order**2), np.int64)
-    lines = [
-        numbers * order + plus[times[slope], height] for slope in numbers for height in numbers
-    ]
-    lines += [constant * order + numbers for constant in numbers]
-    for number, points in enumerate(lines):
-        through[np.ix_(points, points)] = number
-    # A pair within one group may go to any line through it; these spread evenly.
-    own = np.arange(order**2)
-    through[own, own] = through[own, np.roll(own, -1)]
-    return through
+        parts = iter(np.array_split(rng.permutation(len(pairs.mated)), count))
+    for part in parts:
+        chosen = pairs.part(part)
+        pictures, positions = np.unique(chosen.pictures, return_inverse=True)
+        yield Batch(pictures, subjects[pictures], positions.reshape(-1, 2), chosen.mated)
+
+
+def _gathered(
+    pairs: Pairs, pictures: int, count: int, rng: np.random.Generator
+) -> Iterator[IntArray]:
+    """Yield the numbers of the pairs of about *count* batches that have few pictures each.
+
+    A batch grows by the picture that brings most pairs that are left, until it has its share of the
+    mated and of the non-mated.
+    """
+    kinds = pairs.mated.astype(np.int64)
+    one, other = pairs.pictures.T
+    left = np.zeros((2, pictures, pictures), np.float32)
+    np.add.at(left, (kinds, one, other), 1)
+    np.add.at(left, (kinds, other, one), 1)
+    share = np.bincount(kinds, minlength=2)[:, None] / (count * _OVERFULL)
+    unused = np.arange(len(kinds))
+    while unused.size:
+        inside, chance = np.zeros(pictures, np.bool_), rng.uniform(0, 0.5, pictures)
+        brings, room = np.zeros((2, pictures), np.float32), share.copy()
+        while (room > _MISSING * share).any():
+            worth = np.minimum(brings, room).sum(axis=0)
+            if not worth.any():
+                worth = (left.any(axis=(0, 1)) & ~inside).astype(np.float32)
+            if not worth.any():
+                break
+            at = int(np.argmax(np.where(inside, -1.0, worth + chance)))
+            room = np.maximum(room - brings[:, [at]], 0)
+            inside[at] = True
+            brings += left[:, at]
+            brings[:, inside] = 0
+        taken = inside[one[unused]] & inside[other[unused]]
+        yield rng.permutation(unused[taken])
+        unused = unused[~taken]
+        members = np.flatnonzero(inside)
+        left[:, members[:, None], members] = 0
 
 
 def subject_batches(

@@ -6,9 +6,7 @@ import pytest
 from train.data.sampling import (
     att_pairs,
     drawn_pairs,
-    line_through,
     pair_batches,
-    plane_order,
     split_pairs,
     split_subjects,
     subject_batches,
@@ -87,9 +85,11 @@ def test_subject_with_one_picture_gets_non_mated_pairs_only():
     assert own.tolist() == [0.0, 0.0]
 
 
-def test_epoch_holds_every_pair_once_with_its_label():
-    pairs = att_pairs(SUBJECTS, per_subject=20, seed=0)
-    batches = list(pair_batches(pairs, SUBJECTS, batch=128, seed=0, epoch=3))
+@pytest.mark.parametrize("batch", [3, 128, 100_000])
+@pytest.mark.parametrize("per_subject", [20, 50])  # few pairs a picture, and many
+def test_epoch_holds_every_pair_once_with_its_label(per_subject, batch):
+    pairs = att_pairs(SUBJECTS, per_subject=per_subject, seed=0)
+    batches = list(pair_batches(pairs, SUBJECTS, batch=batch, seed=0, epoch=3))
     seen = [
         (*each.pictures[pair], label)
         for each in batches
@@ -103,14 +103,15 @@ def test_batch_embeds_each_picture_once_and_few_of_them():
     pairs, _, _ = split_pairs(att_pairs(SUBJECTS, per_subject=250, seed=0), seed=0)
     batches = list(pair_batches(pairs, SUBJECTS, batch=128, seed=0, epoch=0))
     assert all(len(set(each.pictures)) == len(each.pictures) for each in batches)
-    assert np.mean([len(each.pictures) for each in batches]) < 50, "two branches would embed 256"
+    assert np.mean([len(each.pictures) for each in batches]) < 30, "two branches would embed 256"
     assert np.mean([len(each.mated) for each in batches]) == pytest.approx(128, rel=0.05)
-    shares = [each.mated.mean() for each in batches]
-    assert 0.2 < min(shares) < max(shares) < 0.8, "both labels meet in every batch"
+    even = [0.4 < each.mated.mean() < 0.6 for each in batches]
+    assert sum(even) >= len(batches) - 3, "both labels meet in all but the last, of what is left"
 
 
-def test_batches_follow_seed_and_epoch():
-    pairs = drawn_pairs(SUBJECTS, per_picture=1, seed=0)
+@pytest.mark.parametrize("per_subject", [20, 50])
+def test_batches_follow_seed_and_epoch(per_subject):
+    pairs = att_pairs(SUBJECTS, per_subject=per_subject, seed=0)
 
     def first(seed, epoch):
         return next(
@@ -131,20 +132,3 @@ def test_people_batches_hold_p_times_k_pictures():
 def test_people_batches_need_two_people_with_two_pictures():
     with pytest.raises(DataSetError, match="two subjects"):
         next(subject_batches(np.array([0, 0, 1]), people=2, pictures=2, steps=1, seed=0, epoch=0))
-
-
-@pytest.mark.parametrize("order", [2, 3, 5, 7, 9, 11])
-def test_any_two_points_of_the_plane_lie_on_one_line(order):
-    through = line_through(order)
-    assert (through == through.T)[~np.eye(order**2, dtype=bool)].all()
-    for line in range(order**2 + order):
-        one, other = np.nonzero((through == line) & ~np.eye(order**2, dtype=bool))
-        points = sorted(set(one))
-        assert len(points) == order
-        assert len(one) == len(other) == order * (order - 1), "every two of its points, no others"
-
-
-def test_plane_has_about_as_many_lines_as_batches_are_wanted():
-    assert plane_order(88) == 9
-    assert plane_order(6) == 2
-    assert plane_order(0.5) == 2
