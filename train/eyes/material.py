@@ -115,9 +115,13 @@ def mask_of(grey: PixelArray) -> PixelArray:
     bright = cv2.morphologyEx(
         (grey > _LEAST_BRIGHT).astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)
     )
-    points = cv2.findNonZero(bright)
-    if points is not None:
-        # The source was a rectangle, so what it shows is convex, dark hair included.
+    rows = np.flatnonzero(bright.any(axis=1))
+    if len(rows):
+        # The source was a rectangle, so what it shows is convex, dark hair included. The ends of
+        # each row have the same hull as all of it, in a tenth of the time.
+        left, right = (bright[rows, ::way].argmax(axis=1) for way in (1, -1))
+        ends = [(left, rows), (grey.shape[1] - 1 - right, rows)]
+        points = np.concatenate([np.column_stack(each) for each in ends]).astype(np.int32)
         cv2.fillConvexPoly(mask, cv2.convexHull(points), (255,))
     return mask
 
