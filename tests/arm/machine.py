@@ -21,6 +21,7 @@ from contextlib import suppress
 from pathlib import Path
 
 LINE = 5
+DIRECTION = "0x400"  # PL061's GPIODIR
 RELEASE_S = 3.0
 PI_4 = "0xc03114"  # the board's revision, without which gpiozero drives no pin
 QEMU = [
@@ -57,7 +58,8 @@ class Machine:
                 "-device", "virtio-serial-device",
                 "-chardev", f"socket,id=shell,path={shell},server=on,wait=off",
                 "-device", "virtserialport,chardev=shell,name=shell",
-                "-trace", "enable=pl061_set_output", "-D", str(self._trace),
+                "-trace", "enable=pl061_set_output", "-trace", "enable=pl061_write",
+                "-D", str(self._trace),
             ]
         )  # fmt: skip
         while not shell.exists():
@@ -68,9 +70,22 @@ class Machine:
         self._boot_id = ""
 
     def changes(self) -> list[int]:
-        """Return the levels that the line took, one after the other; it begins at 0."""
+        """Return the levels that the line took, one after the other; it begins at 0.
+
+        What each write to the chip's registers came to counts, but for the direction: a PL061
+        keeps what a line was told when it was an output last, so its driver writes the level at
+        once after that. A Pi's chip takes the level first.
+        """
+        levels, level, register = [0], 0, ""
         said = self._trace.read_text() if self._trace.exists() else ""
-        levels = [0, *map(int, re.findall(rf"output {LINE} to (\d)", said))]
+        for to, output in re.findall(rf"offset (0x\w+)|output {LINE} to (\d)", said):
+            if output:
+                level = int(output)
+                continue
+            if register != DIRECTION:
+                levels.append(level)
+            register = to
+        levels.append(level)
         return [new for old, new in itertools.pairwise(levels) if new != old]
 
     def sh(self, command: str, timeout_s: float = 3600) -> str:
@@ -160,15 +175,14 @@ def survives(machine: Machine, signal: str, most_s: float) -> None:
     """A door that is killed or stopped during a pulse is locked by others, and comes back."""
     before = machine.changes()
     old = machine.sh(f"echo {_PID}")
-    said = machine.sh(
-        f"show 60 & timeout 60 line hi; kill -{signal} {_PID}; timeout 60 line lo; "
-        "pkill v4l2-ctl; wait; cut -d' ' -f1 /proc/uptime"
+    # What the kernel says of a line ends with its owner, whatever the level.
+    machine.sh(
+        f"show 60 & timeout 60 line hi; kill -{signal} {_PID}; sleep {most_s}; pkill v4l2-ctl; wait"
     )
-    released_s, locked_s = map(float, said.split()[:2])
     changes = machine.changes()
     check(
-        changes == [*before, 1, 0] and locked_s - released_s <= most_s,
-        f"kill -{signal} during a release: locked {locked_s - released_s:.2f} s after its begin",
+        changes == [*before, 1, 0],
+        f"kill -{signal} during a release: locked within {most_s:g} s",
     )
     machine.sh(f"timeout 300 sh -c 'until [ {_PID} != {old} ]; do sleep 0.2; done'; " + _READY)
     check(machine.changes() == changes, f"kill -{signal}: started again, the line did not move")
