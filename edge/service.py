@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import logging
 import signal
 from collections.abc import Iterator, Mapping
@@ -146,6 +147,7 @@ def _run(door: Door, take: SnapshotTaker, care: Care, audit_path: Path) -> None:
             lambda _: keeper.relay.lock(),
             lambda _: keeper.shut(),  # whatever hangs may wake meanwhile: it releases no more
             lambda fault: _last_note(audit_path, fault),
+            lambda _: faulthandler.dump_traceback(),  # what hangs, and where; no values
         ),
         note=lambda fault: _note_quietly(keeper, "camera", fault=fault),
         state=lambda: keeper.state.name.value,

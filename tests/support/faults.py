@@ -511,7 +511,8 @@ _SNAPSHOTS = {"privacy": 'snapshots = "all"\nsnapshot_room_mb = 10'}
 def _stage_faults() -> Iterator[Fault]:
     for stage in _STAGES:
         yield Fault(f"{stage}: raises", _told(f"{stage} raise"), audit=("stop", {}))
-        yield Fault(f"{stage}: stalls", _told(f"{stage} stall"), audit=_STALLED)
+        # The log says where: `told` is the function in which a stage of faulty_door.py hangs.
+        yield Fault(f"{stage}: stalls", _told(f"{stage} stall"), audit=_STALLED, says=" in told\n")
         if stage == "match":  # scores that are no cosines speak for nobody
             yield Fault("match: garbage", _told("match garbage"), outcome="goes on", hold_s=2)
         elif stage != "gallery":
