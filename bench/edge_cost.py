@@ -51,6 +51,17 @@ FASTER, LEANER = 10.0, 0.5
 PACKAGE = "face_recognition"
 PEERS = (PACKAGE, "its models only")
 Report = dict[str, Any]
+# Part of the path of a mapped file → what it belongs to; the first that fits.
+MAPPED = {
+    "opencv": "OpenCV and its libraries",
+    "cv2": "OpenCV and its libraries",
+    "numpy": "numpy and its OpenBLAS",
+    "litert": "the TFLite runtime",
+    "dlib": "dlib",
+    "libcrypto": "OpenSSL",
+    "python": "Python",
+    "/": "other libraries",
+}
 
 
 class Stages:
@@ -218,6 +229,7 @@ def work(line: str, frames: Path, count: int, began_s: float) -> Report:
         "stages_ms": whole.quantiles() | stages.quantiles(),
         "resident_mb": _memory_mb("VmHWM"),
         "private_mb": _memory_mb("RssAnon"),
+        "mapped_mb": mapped_mb(),
         "start_s": start_s,
     }
 
@@ -235,6 +247,20 @@ def _memory_mb(name: str) -> float:
         if line.startswith(name):
             return round(int(line.split()[1]) * 1024 / 1e6, 1)
     raise OSError(f"the kernel says no {name}")
+
+
+def mapped_mb() -> dict[str, float]:
+    """Return what is resident now of the files of each part, and of no file; proc(5) smaps."""
+    found: dict[str, float] = {}
+    part = ""
+    for line in Path("/proc/self/smaps").read_text(encoding="utf-8").splitlines():
+        words = line.split(maxsplit=5)
+        if not words[0].endswith(":"):
+            path = words[5] if len(words) > 5 else ""
+            part = next((MAPPED[each] for each in MAPPED if each in path), "no file")
+        elif words[0] == "Rss:":
+            found[part] = found.get(part, 0.0) + int(words[1]) * 1024 / 1e6
+    return {part: round(found[part], 1) for part in sorted(found, key=lambda each: -found[each])}
 
 
 def draw(folder: Path, faces: int) -> None:
@@ -333,6 +359,8 @@ def main() -> int:
                     flush=True,
                 )
     _print_stages(reports)
+    for line, told in reports["one face"].items():
+        print(f"resident at the end, {line}:", told["mapped_mb"])
     service = service_times(arguments.starts)
     for name, took in service.items():
         print(f"service {name}: median {np.median(took):.2f}, worst {max(took):.2f} of {len(took)}")
