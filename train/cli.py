@@ -85,7 +85,7 @@ def _train_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--minutes", type=float, help="recipe door: time to fit for")
     parser.add_argument(
-        "--steps", type=int, help="recipes eyes, landmarks: length of the fit (24,000; 40,000)"
+        "--steps", type=int, help="recipes eyes, landmarks: length of the fit (11,800; 11,000)"
     )
     parser.add_argument(
         "--workers",
