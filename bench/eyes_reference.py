@@ -7,7 +7,9 @@ with each face; habits that all looks share are in no such figure.
 
     python bench/eyes_reference.py CACHE.npz [--sets lfw,att] [--workers 16]
 
-looks at every picture that `bench/eyes.py --cache CACHE.npz` will ask about, on several processors.
+looks at every picture whose landmarks `bench/eyes.py --cache CACHE.npz` measures against, on many
+processors: 0.15 s of CPU for one of LFW's, 0.75 s for one of FRLL's. A run that is cut off goes on
+where it was.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ import hashlib
 from pathlib import Path
 
 import numpy as np
-from eyes_sets import SETS, Sample, samples
+from eyes_sets import SETS, samples
 
 from edge.vocabulary import FloatArray, PixelArray
 from train.eyes.feeding import results
@@ -25,6 +27,7 @@ from train.eyes.looks import LOOKS, SCORE, Looker, SeenFace
 
 _ROOT = Path(__file__).parents[1]
 _ALL = 1_000_000
+_REMEMBERED_EVERY = 256
 
 
 class Reference:
@@ -53,12 +56,15 @@ class Reference:
 
     def looked(self, pixels: PixelArray) -> tuple[str, FloatArray]:
         """Return the picture's key and (N, 11) landmarks and noise of its faces."""
-        content = np.ascontiguousarray(pixels)
-        key = hashlib.sha256(self._salt + repr(pixels.shape).encode() + content.data).hexdigest()
+        key = self._key(pixels)
         if key in self._known:
             return key, self._known[key]
         found = [np.append(face.landmarks, face.noise) for face in self._looker.faces(pixels)]
         return key, np.array(found, np.float32).reshape(-1, 11)
+
+    def knows(self, pixels: PixelArray) -> bool:
+        """Tell whether these pixels were looked at."""
+        return self._key(pixels) in self._known
 
     def know(self, key: str, rows: FloatArray) -> None:
         """Keep what `looked` returned."""
@@ -71,15 +77,10 @@ class Reference:
             np.savez(partial, **self._known)
             partial.replace(self._cache)
 
-
-def needs_a_look(sample: Sample) -> bool:
-    """Tell whether the reference's faces matter: a photo that is known to have none needs none."""
-    return sample.targets is None or len(sample.targets) + len(sample.others) > 0
-
-
-def reference_faces(sample: Sample, reference: Reference) -> list[SeenFace]:
-    """Return the reference's faces in *sample*, where they matter."""
-    return reference.faces(sample.pixels) if needs_a_look(sample) else []
+    def _key(self, pixels: PixelArray) -> str:
+        content = np.ascontiguousarray(pixels)
+        shape = repr(pixels.shape).encode()
+        return hashlib.sha256(self._salt + shape + content.data).hexdigest()
 
 
 def main() -> None:
@@ -94,22 +95,31 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=1)
     given = parser.parse_args()
     reference = Reference(given.yunet, given.cache)
+    look = _Look(given.yunet)
     for name in given.sets.split(","):
-
-        def look(part: int, name: str = name) -> list[tuple[str, FloatArray]]:
-            """Return what is seen in every so manieth picture of a set, no face included."""
-            own = Reference(given.yunet, given.cache)
-            return [
-                own.looked(sample.pixels)
-                for at, sample in enumerate(samples(name, given.data, _ALL))
-                if at % given.workers == part and needs_a_look(sample)
-            ]
-
-        for part in results(look, range(given.workers), given.workers):
-            for key, rows in part:
-                reference.know(key, rows)
+        unknown = (
+            each.pixels
+            for each in samples(name, given.data, _ALL)
+            if each.targets is None and not reference.knows(each.pixels)
+        )
+        for at, (key, rows) in enumerate(results(look, unknown, given.workers), 1):
+            reference.know(key, rows)
+            if at % _REMEMBERED_EVERY == 0:
+                reference.remember()
         reference.remember()
         print(f"{name}: looked", flush=True)
+
+
+class _Look:
+    """Looks at one picture, in whichever process it is called."""
+
+    def __init__(self, model: Path) -> None:
+        self._model = model
+        self._own: Reference | None = None
+
+    def __call__(self, pixels: PixelArray) -> tuple[str, FloatArray]:
+        self._own = self._own or Reference(self._model)
+        return self._own.looked(pixels)
 
 
 if __name__ == "__main__":

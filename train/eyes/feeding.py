@@ -10,28 +10,29 @@ from typing import Any, TypeVar
 import cv2
 from tqdm import tqdm
 
+_S = TypeVar("_S")
 _T = TypeVar("_T")
 _AHEAD = 4  # of each process: results that may wait to be taken
 
 # What the processes make, handed over by fork: the pictures are too many to send.
-_make: Callable[[int], Any] | None = None
+_make: Callable[[Any], Any] | None = None
 
 
 def results(
-    make: Callable[[int], _T], numbers: Iterable[int], workers: int, told: str | None = None
+    make: Callable[[_S], _T], given: Iterable[_S], workers: int, told: str | None = None
 ) -> Iterator[_T]:
-    """Yield what *make* makes of each of *numbers*, in their order.
+    """Yield what *make* makes of each of *given*, in their order.
 
     Args:
         make: is called in another process if there are *workers*, and must hold nothing that a
             fork breaks: no TensorFlow, no threads.
-        numbers: what to call it with.
+        given: what to call it with, such as a number; sent to the other process.
         workers: processes; 0 makes everything in this one.
         told: what a progress bar is called; None shows none.
     """
-    numbers = tqdm(numbers, desc=told) if told else numbers
+    given = tqdm(given, desc=told) if told else given
     if not workers:
-        yield from map(make, numbers)
+        yield from map(make, given)
         return
     global _make  # noqa: PLW0603 - by fork, see above
     _make = make
@@ -42,7 +43,7 @@ def results(
         with multiprocessing.get_context("fork").Pool(workers) as pool:
             _make = None
             waiting: deque[Any] = deque()
-            for each in numbers:
+            for each in given:
                 waiting.append(pool.apply_async(_made, (each,)))
                 if len(waiting) > _AHEAD * workers:
                     yield waiting.popleft().get()
@@ -52,7 +53,7 @@ def results(
         cv2.setNumThreads(threads)
 
 
-def _made(number: int) -> Any:  # noqa: ANN401 - whatever is made
+def _made(given: Any) -> Any:  # noqa: ANN401 - whatever is made
     if _make is None:
         raise RuntimeError("this process was not forked by `results`")
-    return _make(number)
+    return _make(given)
