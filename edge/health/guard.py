@@ -58,14 +58,19 @@ class Guard:
             self._thread.join(2 * INTERVAL_S)
 
     def _run(self) -> None:
+        doubts = False
         while not self._closed.wait(INTERVAL_S):
             now_s = self._clock()
             fault = self._watchdog.fault(now_s)
-            if self._watchdog.feeds(now_s):
+            if fault is None or self._watchdog.feeds(now_s):
+                doubts = False
                 self._notifier.feed()
-            elif fault is not None:
+            elif doubts:
                 self._end(fault)
                 return
+            else:
+                # A machine that slept wakes to a time in which nothing could happen: a second look.
+                doubts = True
 
     def _end(self, fault: Fault) -> None:
         _log.critical("%s: the program ends, and systemd starts it again", fault.value)

@@ -353,6 +353,13 @@ def _nothing(_: Site) -> None:
     pass
 
 
+def _pause(site: Site) -> None:
+    """Stop it for longer than any stage may stall, but not for so long that the manager aborts."""
+    os.kill(site.manager.pid, signal.SIGSTOP)
+    time.sleep(3.4)
+    os.kill(site.manager.pid, signal.SIGCONT)
+
+
 def _fill_disk(site: Site) -> None:
     with (site.store / "ballast").open("wb", buffering=0) as file, suppress(OSError):
         while file.write(bytes(4096)):
@@ -568,6 +575,7 @@ FAULTS = (
     Fault("interpreter: held in native code", _told("interpreter stall"), audit=_KILLED),
     Fault("interpreter: crashes", _told("interpreter crash"), audit=_KILLED),
     Fault("process: stopped", _signalled(signal.SIGSTOP), _nothing, audit=_KILLED),
+    Fault("process: stopped for 3.4 s", _pause, _nothing, outcome="goes on", opens=True),
     Fault("process: stopped in a pulse", _signalled(signal.SIGSTOP), _nothing, audit=_KILLED,
           during_pulse=True),
     Fault("process: killed", _signalled(signal.SIGKILL), _nothing, audit=_KILLED),
@@ -604,6 +612,8 @@ def demand(fault: Fault, trial: Trial, *, slack: float = 1.0) -> None:
         f"locked after {trial.locked_after_s} s; {told}"
     )
     assert trial.noticed_s is None or trial.noticed_s <= NOTICED_S * slack, told
+    if fault.outcome in ("goes on", "reopen"):
+        assert trial.starts == 1, f"started {trial.starts} times; {told}"
     kinds = [event.kind for event in trial.events]
     # The record comes first, so one more of them may be than the relay obeyed; never one less.
     assert kinds.count("release") >= trial.releases, (

@@ -64,6 +64,27 @@ def test_a_stall_ends_the_program_after_the_last_words_even_if_one_of_them_hangs
     assert notifier.said == [Fault.STALLED.value]
 
 
+def test_a_machine_that_slept_has_time_to_go_on():
+    """A suspended machine, a stopped process: no stage is to blame for the time that is missing."""
+    notifier, watchdog = CountingNotifier(), Watchdog(Limits())
+    watchdog.captured(0.0, Glimpse(1, 200))
+
+    def clock():
+        """Wake after a minute; then the frame is processed at once."""
+        if looks:
+            watchdog.waiting(60.0)
+        looks.append(60.0 + len(looks) / 4)
+        return looks[-1]
+
+    looks: list[float] = []
+    guard = Guard(watchdog, notifier, last_words=(), leave=pytest.fail, clock=clock)
+    guard.start()
+    assert notifier.fed.wait(5)
+    guard.close()
+    assert len(looks) > 1
+    assert notifier.said == []
+
+
 def test_a_program_whose_main_thread_hangs_is_really_ended():
     """The real exit: nothing of Python is left to run, and the code makes systemd restart."""
     program = """
