@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import logging
 import os
 import sys
@@ -16,19 +17,20 @@ from edge.health.journal import JournalFormatter, writes_to_journal
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 _STANDARD_ERROR = 2
 _INTERRUPTED = 130  # 128 + SIGINT, as shells report it
-_RUN = "run"
+# What the service manager starts → its module. A door runs for years, and in little memory; the
+# strike is to be locked as soon as can be: neither imports anybody else's commands.
+_OF_THE_SERVICE = {"run": "edge.commands.run", "lock": "edge.commands.door"}
 
 
-def door_commands() -> tuple[Command, ...]:
-    """Return `janus run` and what shares its module."""
-    from edge.commands.run import COMMANDS  # noqa: PLC0415 - `janus --version` needs none of it
-
-    return COMMANDS
+def needed(words: Sequence[str]) -> tuple[Command, ...]:
+    """Return every package's commands, or those of one module if that has what *words* ask for."""
+    module = _OF_THE_SERVICE.get(words[0]) if words else None
+    return commands() if module is None else importlib.import_module(module).COMMANDS
 
 
 def commands() -> tuple[Command, ...]:
     """Return every package's commands, those of edge first."""
-    from importlib.metadata import entry_points  # noqa: PLC0415 - the running door is spared it
+    from importlib.metadata import entry_points  # noqa: PLC0415 - see `_OF_THE_SERVICE`
 
     offered = sorted(entry_points(group="janus.commands"), key=lambda each: each.name != "edge")
     return tuple(command for entry in offered for command in entry.load())
@@ -66,8 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if argv is None else argv
     try:
         _begin_log(_log_level())
-        # A door runs for years, and in little memory: it imports nobody else's commands.
-        parser = build_parser(door_commands() if words[:1] == [_RUN] else commands())
+        parser = build_parser(needed(words))
         arguments, unknown = parser.parse_known_args(words)
         program = f"janus {arguments.command}"
         # Where something must be installed first, that is the one complaint, whatever is asked.

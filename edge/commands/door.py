@@ -7,7 +7,6 @@ from argparse import ArgumentParser, Namespace
 from contextlib import ExitStack, closing
 from pathlib import Path
 
-from edge.audit import Audit
 from edge.command import Command
 from edge.commands.options import add_config_option, config_from
 from edge.control import LOCKDOWN, RELEASE, RESUME, STATE, WORDS, ask, is_locked_down, set_lockdown
@@ -48,6 +47,8 @@ def _without_door(directory: Path, audit: Path, word: str) -> str:
     if word == RELEASE:
         raise HardwareError("no door runs, so the strike stays locked; start it: janus run")
     if word in (LOCKDOWN, RESUME):
+        from edge.audit import Audit  # noqa: PLC0415 - numpy and all: `janus lock` is not to wait
+
         happening = Happening.LOCKDOWN if word == LOCKDOWN else Happening.RESUME
         with sole_door(directory):
             # What locks comes first, what unlocks comes last: so an error in between is safe.

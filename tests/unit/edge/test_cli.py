@@ -114,8 +114,8 @@ def test_the_running_door_imports_nothing_that_it_never_uses():
     """Each of these is some megabytes, for as long as the door runs; see docs/performance.md."""
     program = """
 import sys
-from edge.cli import build_parser, door_commands
-build_parser(door_commands()).parse_args(["run"])
+from edge.cli import build_parser, needed
+build_parser(needed(["run"])).parse_args(["run"])
 print(sorted({each.partition(".")[0] for each in sys.modules}))
 """
     done = subprocess.run(
@@ -123,6 +123,22 @@ print(sorted({each.partition(".")[0] for each in sys.modules}))
     )
     assert "'edge'" in done.stdout
     for each in ("cryptography", "email", "tarfile", "difflib", "zoneinfo", "train", "convert"):
+        assert f"'{each}'" not in done.stdout
+
+
+def test_what_locks_after_a_dead_door_waits_for_no_import():
+    """`ExecStopPost=janus lock` has to be quick: numpy alone would double its time."""
+    program = """
+import sys
+from edge.cli import build_parser, needed
+build_parser(needed(["lock"])).parse_args(["lock"])
+print(sorted({each.partition(".")[0] for each in sys.modules}))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert "'edge'" in done.stdout
+    for each in ("numpy", "cv2", "sqlite3", "ai_edge_litert", "cryptography", "email"):
         assert f"'{each}'" not in done.stdout
 
 
