@@ -421,6 +421,7 @@ def _exhaust_memory(site: Site) -> None:
         if line.startswith("VmSize")
     )
     resource.prlimit(pid, resource.RLIMIT_AS, (size_kb * 1024, size_kb * 1024))
+    site.say("fault", "memory garbage")
 
 
 def _hold_audit(site: Site) -> None:
@@ -593,7 +594,7 @@ FAULTS = (
           audit=_KILLED),
     Fault("permissions: revoked while it runs", _forbid, _allow, hold_s=4, obedient=True),
     Fault("descriptors: none left", _exhaust_descriptors, _nothing, outcome="goes on", opens=True),
-    Fault("memory: none left", _exhaust_memory, _nothing),
+    Fault("memory: none left", _exhaust_memory),
     Fault("configuration: garbage at a restart", _spoil_config, _nothing, outcome="stays down"),
     Fault("bundle: gone at a restart", _spoil_bundle, _nothing, outcome="stays down"),
 )  # fmt: skip
