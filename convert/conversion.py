@@ -43,8 +43,8 @@ from train.data.framing import fingerprint
 from train.errors import TooFewComparisonsError
 from train.measuring.metrics import IntArray, compare_all
 
-# tflite-runtime takes 8 to 64 ms a crop on x86-64: so many keep it below 100 s. With 300 the rate at
-# which strangers are let in hung on some 40 comparisons of few people, and chance decided the gate.
+# tflite-runtime takes 8 to 64 ms a crop on x86-64: so many keep it below 100 s. With 300 some 40
+# comparisons of few people set the threshold, and chance decided the gate.
 GOLDEN_PICTURES = 1500
 LAYER_PICTURES = 16
 
