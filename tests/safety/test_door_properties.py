@@ -287,6 +287,6 @@ def test_a_door_keeps_its_promises_in_a_few_random_lives():
 @pytest.mark.timeout(1800)
 def test_a_door_keeps_its_promises_for_a_hundred_thousand_steps():
     before = Life.steps
-    run_state_machine_as_test(Life, settings=lives(1100, 100))
+    run_state_machine_as_test(Life, settings=lives(1200, 100))  # some end early
     assert Life.steps - before >= 100_000
     print(f"{Life.steps:,} steps, {Life.releases:,} releases")
