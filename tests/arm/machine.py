@@ -17,6 +17,7 @@ import shutil
 import socket
 import subprocess
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -140,9 +141,8 @@ _PID = "$(systemctl show -p MainPID --value janus)"
 _READY = "timeout 300 sh -c 'until systemctl is-active -q janus; do sleep 0.2; done'"
 
 
-def boots(machine: Machine, what: str) -> None:
-    """Systemd starts the installed service, as its own user, and the strike stays locked."""
-    before = machine.changes()
+def boots(machine: Machine, what: str, changes: Sequence[int] = ()) -> None:
+    """Systemd starts the installed service, as its own user; the line came to *changes* in all."""
     machine.boot()
     machine.sh(_READY)
     started, ready = (
@@ -152,9 +152,9 @@ def boots(machine: Machine, what: str) -> None:
     user = machine.sh(f"ps -o user= -p {_PID}")
     level = machine.sh("line")
     check(
-        (machine.changes(), user, level) == (before, "janus", "out lo"),
+        (machine.changes(), user, level) == (list(changes), "janus", "out lo"),
         f"{what}: ready {(ready - started) / 1e6:.1f} s after its start, as {user}; "
-        f"line {level}, never released",
+        f"line {level}, and not released by it",
     )
 
 
@@ -227,8 +227,7 @@ def main() -> None:
         stays_shut_without_audit(machine)
         before = machine.changes()
         machine.sh("(show 60 &) ; timeout 60 line hi; (sleep 0.1; systemctl reboot) &")
-        boots(machine, "reboot during a release")
-        check(machine.changes() == [*before, 1, 0], "reboot: locked once, and not released again")
+        boots(machine, "reboot during a release", [*before, 1, 0])
         releases = recorded_releases(machine)
         check(
             releases == machine.changes().count(1),
