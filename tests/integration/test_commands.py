@@ -140,13 +140,14 @@ def test_second_name_for_an_enrolled_face_is_refused_unless_told_otherwise(site,
 def test_signal_at_any_moment_ends_in_time_with_the_stores_intact(site, tmp_path, number, after_s):
     assert janus("run", config=site).returncode == 0  # so that there is an audit to harm
     frames(tmp_path / "frames", 300)
+    # What a shell starts in the background ignores SIGINT, and so does all that it starts.
+    own = signal.signal(number, signal.SIG_DFL)
     with subprocess.Popen(
         [sys.executable, "-m", "edge", "run", "--config", str(site)],
         stderr=subprocess.PIPE,
         text=True,
-        # What a shell starts in the background ignores SIGINT, and so would all that it starts.
-        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),  # noqa: PLW1509 - no threads here
     ) as child:
+        signal.signal(number, own)
         time.sleep(after_s)
         child.send_signal(number)
         began_s = time.monotonic()
