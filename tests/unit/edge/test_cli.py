@@ -110,35 +110,27 @@ def test_every_command_has_help_with_an_example_that_parses(each, capsys):
     assert each.missing() or not unknown
 
 
-def test_the_running_door_imports_nothing_that_it_never_uses():
-    """Each of these is some megabytes, for as long as the door runs; see docs/performance.md."""
-    program = """
+@pytest.mark.parametrize(
+    ("command", "spared"),
+    [
+        # Some megabytes each, for as long as the door runs: docs/performance.md.
+        ("run", ["cryptography", "email", "tarfile", "difflib", "zoneinfo", "train", "convert"]),
+        # `ExecStopPost=janus lock` has to be quick: numpy alone would double its time.
+        ("lock", ["numpy", "cv2", "sqlite3", "ai_edge_litert", "cryptography", "email"]),
+    ],
+)
+def test_what_the_service_starts_imports_nothing_that_it_never_uses(command, spared):
+    program = f"""
 import sys
 from edge.cli import build_parser, needed
-build_parser(needed(["run"])).parse_args(["run"])
-print(sorted({each.partition(".")[0] for each in sys.modules}))
+build_parser(needed(["{command}"])).parse_args(["{command}"])
+print(sorted({{each.partition(".")[0] for each in sys.modules}}))
 """
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert "'edge'" in done.stdout
-    for each in ("cryptography", "email", "tarfile", "difflib", "zoneinfo", "train", "convert"):
-        assert f"'{each}'" not in done.stdout
-
-
-def test_what_locks_after_a_dead_door_waits_for_no_import():
-    """`ExecStopPost=janus lock` has to be quick: numpy alone would double its time."""
-    program = """
-import sys
-from edge.cli import build_parser, needed
-build_parser(needed(["lock"])).parse_args(["lock"])
-print(sorted({each.partition(".")[0] for each in sys.modules}))
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
-    )
-    assert "'edge'" in done.stdout
-    for each in ("numpy", "cv2", "sqlite3", "ai_edge_litert", "cryptography", "email"):
+    for each in spared:
         assert f"'{each}'" not in done.stdout
 
 
