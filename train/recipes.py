@@ -6,13 +6,13 @@ the data and the seed repeat it. Settings are overridden by ``--set name=value``
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from edge.config_reading import nearest
 from edge.errors import ConfigError
 
 
@@ -223,7 +223,7 @@ def resolve(name: str, settings: Sequence[str] = ()) -> Recipe:
         ConfigError: naming the nearest recipe or field, or the type that the field has.
     """
     if name not in RECIPES:
-        raise ConfigError(f"there is no recipe {name!r}{_nearest(name, RECIPES)}")
+        raise ConfigError(f"there is no recipe {name!r}{nearest(name, RECIPES)}")
     recipe = RECIPES[name]
     for setting in settings:
         field, separator, text = setting.partition("=")
@@ -257,7 +257,7 @@ def load(path: Path) -> Recipe:
 def _parsed(recipe: Recipe, field: str, text: str) -> object:
     known = [each.name for each in fields(Recipe) if each.name not in ("name", "published")]
     if field not in known:
-        raise ConfigError(f"a recipe has no setting {field!r}{_nearest(field, known)}")
+        raise ConfigError(f"a recipe has no setting {field!r}{nearest(field, tuple(known))}")
     current = getattr(recipe, field)
     try:
         if isinstance(current, tuple):
@@ -271,8 +271,3 @@ def _parsed(recipe: Recipe, field: str, text: str) -> object:
     if isinstance(value, int) and value < least:
         raise ConfigError(f"--set {field}={text}: expected {least} at least")
     return value
-
-
-def _nearest(wrong: str, known: Sequence[str] | dict[str, Recipe]) -> str:
-    close = difflib.get_close_matches(wrong, list(known), n=1, cutoff=0.5)
-    return f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(known)}"
