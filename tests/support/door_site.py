@@ -53,6 +53,6 @@ def janus(*words: object, config: Path | None = None, **kwargs) -> subprocess.Co
         capture_output=True,
         text=True,
         env=environment,
-        timeout=120,
+        timeout=600,
         **kwargs,
     )

@@ -173,6 +173,23 @@ class Composer:
                     ignored.append(edges(points))
                 return
 
+    def paste_behind(self, seen: FloatArray, face: Points) -> None:
+        """Paste another face beside *face*, and behind it where they meet."""
+        rng = self._rng
+        before = seen.copy()
+        own_size = size_of(face)
+        size = own_size * log_uniform(rng, 0.6, 1.5)
+        apart = rng.uniform(0.75, 1.4) * (size + own_size) / 2
+        to = complex(*face.mean(axis=0)) + apart * np.exp(1j * rng.uniform(0, 2 * np.pi))
+        other = self._material.face(rng)
+        factor = size / size_of(other.landmarks) * np.exp(1j * roll(rng))
+        paste(rng, seen, other, transform(factor, to - factor * complex(*other.landmarks.mean(0))))
+        head = np.zeros(seen.shape, np.float32)
+        middle, half = face.mean(axis=0), own_size * rng.uniform(0.55, 0.75)
+        cv2.circle(head, np.rint(middle).astype(int).tolist(), round(half), (1.0,), -1)
+        soft = cv2.GaussianBlur(head, (0, 0), 1.0)
+        seen += soft * (before - seen)
+
     def _paste_textures(
         self, seen: FloatArray, sizes: tuple[float, float], faces: list[Points]
     ) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
@@ -32,6 +32,8 @@ PHOTOS_TO_TRAIN = frozenset(
 )
 # Left and right change places in a mirror.
 MIRRORED = [1, 0, 2, 4, 3]
+# Eyes this much nearer to each other than to the mouth; a frontal face's are as far, about.
+_TURNED = 0.9
 _LEAST_BRIGHT = 6  # grey levels; the corners are 0, give or take the compression
 
 
@@ -55,16 +57,27 @@ class Photo:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Material:
-    """Crops as one array, their landmarks, whole photos, and pictures without a face."""
+    """Crops as one array, their landmarks, whole photos, and pictures without a face.
+
+    `turned` are the places of the crops whose heads are turned away.
+    """
 
     crops: PixelArray
     landmarks: FloatArray
     photos: tuple[Photo, ...]
     faceless: tuple[PixelArray, ...]
+    turned: npt.NDArray[np.intp] = field(init=False)
 
-    def face(self, rng: np.random.Generator) -> Face:
-        """Draw a crop, every second one mirrored."""
-        at = int(rng.integers(len(self.crops)))
+    def __post_init__(self) -> None:
+        eyes = np.linalg.norm(self.landmarks[:, 1] - self.landmarks[:, 0], axis=-1)
+        down = self.landmarks[:, 3:].mean(axis=1) - self.landmarks[:, :2].mean(axis=1)
+        turned = np.flatnonzero(eyes < _TURNED * np.linalg.norm(down, axis=-1))
+        object.__setattr__(self, "turned", turned)
+
+    def face(self, rng: np.random.Generator, *, turned: bool = False) -> Face:
+        """Draw a crop, every second one mirrored; if asked for and there is one, a turned head's."""
+        among = self.turned if turned else np.empty(0, np.intp)
+        at = int(rng.choice(among)) if len(among) else int(rng.integers(len(self.crops)))
         grey, landmarks = self.crops[at], self.landmarks[at].astype(np.float64)
         if rng.random() < 0.5:  # noqa: PLR2004 - every second
             grey, landmarks = mirror(grey, landmarks)

@@ -641,6 +641,7 @@ def test_closing_twice_is_harmless(path):
         store.people()
 
 
+@pytest.mark.timed
 def test_ten_thousand_subjects_load_within_a_second(path):
     """Of the processor. The rows are written in one go; opening and `load` are what is timed."""
     fill_gallery(path, MODEL, subjects=10_000, size=128)

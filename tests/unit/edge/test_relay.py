@@ -243,22 +243,22 @@ def test_the_strike_is_locked_whichever_way_the_program_ends(ending, code):
         import atexit, os, signal, sys
         from edge.config import RelayConfig
         from edge.relay import open_relay
-        atexit.register(lambda: print([s.state for s in pin.states], flush=True))  # runs last
+        def tell():  # runs last; each state's time is told from the one before
+            print([s.state for s in pin.states], pin.states[-1].timestamp < 9, flush=True)
+        atexit.register(tell)
         relay = open_relay(RelayConfig(pin_factory="mock"))
         pin = relay._device.pin
         relay.release(10.0)
         {ending}
     """
-    began_s = time.monotonic()
     ended = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(program)],
-        capture_output=True, text=True, timeout=30, check=False,
+        capture_output=True, text=True, timeout=120, check=False,
         # A shell ignores Ctrl-C on behalf of what it runs in the background, tests included.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
-    assert ended.stdout.strip() == "[False, True, False]", ended.stderr
+    assert ended.stdout.strip() == "[False, True, False] True", ended.stderr
     assert ended.returncode == code
-    assert time.monotonic() - began_s < HARD_CAP_S
 
 
 def test_the_mock_factory_says_that_it_drives_nothing(caplog):

@@ -1,4 +1,4 @@
-"""What the finder's loss punishes, and what it must not."""
+"""What the losses of finder and refiner punish, and what they must not."""
 
 from __future__ import annotations
 
@@ -79,3 +79,25 @@ def test_a_doubtful_cell_costs_more_than_a_sure_one_by_more_than_its_entropy():
     sure, doubtful = (loss(wanted(), found(logit=each)) for each in (4.0, 0.0))
     entropy = [np.log1p(np.exp(-each)) for each in (4.0, 0.0)]
     assert doubtful / sure > 100 * entropy[1] / entropy[0]
+
+
+def misplaced(across, away=0.1):
+    """Return the refiner's loss of a face whose eyes are *across* units apart, all *away* off."""
+    from train.eyes.losses import refiner_loss
+
+    target = np.zeros((1, 11), np.float32)
+    target[0, 2], target[0, 10] = across, 1
+    answer = target.copy()
+    answer[0, 0:10:2] += away
+    answer[0, 10] = 20  # sure that it is a face
+    return float(refiner_loss(target, answer))
+
+
+def test_the_refiner_errs_in_the_eye_distances_of_the_face_itself():
+    assert misplaced(0.5) == pytest.approx(2 * 0.1 / 0.5, rel=1e-3)
+    assert misplaced(0.4) == pytest.approx(2 * 0.1 / 0.4, rel=1e-3)
+
+
+def test_a_profile_counts_no_more_than_two_faces():
+    template = 17.6 / 32
+    assert misplaced(0.01) == pytest.approx(2 * misplaced(template), rel=1e-3)

@@ -109,6 +109,20 @@ def test_crops_are_with_and_without_faces_and_answers_are_near_the_template():
     assert np.abs(np.mean(answers, axis=0).reshape(5, 2) - wanted).max() < 0.15
 
 
+def test_a_face_that_is_pasted_behind_another_leaves_that_as_it_is():
+    held = material(np.random.default_rng(0))
+    front = face(32, 32, 36)
+    changed = np.zeros((64, 64), int)
+    for seed in range(60):
+        seen = np.full((64, 64), 10, np.float32)
+        Composer(held, np.random.default_rng(seed)).paste_behind(seen, front)
+        changed += np.abs(seen - 10) > 1
+    assert not changed[20:45, 20:45].any()
+    # All around, and mostly partly in view.
+    assert all(part.max() > 5 for part in (changed[:8], changed[-8:], changed[:, :8]))
+    assert changed[:, -8:].max() > 5
+
+
 def test_crops_that_a_finder_was_wrong_about_are_learnt_as_no_face():
     hard = [np.full((64, 64), 77, np.uint8)]
     held = material(np.random.default_rng(0))

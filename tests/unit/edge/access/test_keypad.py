@@ -130,8 +130,9 @@ def test_reading_waits_a_moment_only(usb):
 
 
 def test_what_is_no_input_device_is_refused(device, tmp_path):
-    """The real EVIOCGRAB on something else."""
-    with pytest.raises(KeypadError, match="cannot be opened: Inappropriate ioctl"):
+    """The real EVIOCGRAB on something else; an emulated processor's kernel knows no such call."""
+    why = r"cannot be opened: (Inappropriate ioctl|Function not implemented)"
+    with pytest.raises(KeypadError, match=why):
         UsbKeys(device[0]).open()
     with pytest.raises(KeypadError, match=r"ls /dev/input/by-id"):
         UsbKeys(tmp_path / "absent").open()
