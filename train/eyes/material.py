@@ -69,13 +69,14 @@ class Material:
     turned: npt.NDArray[np.intp] = field(init=False)
 
     def __post_init__(self) -> None:
+        """Find the turned heads."""
         eyes = np.linalg.norm(self.landmarks[:, 1] - self.landmarks[:, 0], axis=-1)
         down = self.landmarks[:, 3:].mean(axis=1) - self.landmarks[:, :2].mean(axis=1)
         turned = np.flatnonzero(eyes < _TURNED * np.linalg.norm(down, axis=-1))
         object.__setattr__(self, "turned", turned)
 
     def face(self, rng: np.random.Generator, *, turned: bool = False) -> Face:
-        """Draw a crop, every second one mirrored; if asked for and there is one, a turned head's."""
+        """Draw a crop, of a turned head if that is asked for; every second one mirrored."""
         among = self.turned if turned else np.empty(0, np.intp)
         at = int(rng.choice(among)) if len(among) else int(rng.integers(len(self.crops)))
         grey, landmarks = self.crops[at], self.landmarks[at].astype(np.float64)
