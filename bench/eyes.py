@@ -35,13 +35,11 @@ from edge.eyes import LOOKS_A_FACE, EyesDetector
 from edge.haar import HaarDetector
 from edge.tflite import open_network
 from edge.vocabulary import FloatArray, PixelArray
-from train.eyes.looks import SeenFace, error_of, is_same, size_of
+from train.eyes.looks import SeenFace, are_turned, error_of, is_same
 
 _ROOT = Path(__file__).parents[1]
 _YUNET_SCORE = 0.6
 _LARGE_ERROR = 0.08
-# Eyes this much nearer to each other than to the mouth; a frontal face's are as far, about.
-_TURNED = 0.9
 _SURE_NOISE = 0.025  # half of what plain and mirrored looks differ by, in eye distances
 _REFINER, _BARE_HAAR = "janus refiner, one face", "bare haar search"
 
@@ -146,8 +144,7 @@ def _wanted(
 
 def _kinds(name: str, face: SeenFace) -> tuple[str, str]:
     """Return what a face counts for: is its head turned, is the reference sure?"""
-    eyes = float(np.hypot(*(face.landmarks[1] - face.landmarks[0])))
-    turned = eyes < _TURNED * size_of(face.landmarks)
+    turned = bool(are_turned(face.landmarks))
     sure = face.noise < _SURE_NOISE
     return (
         f"{name}, {'head turned' if turned else 'towards the camera'}",

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from edge.geometry import moved
 from edge.vocabulary import FloatArray, PixelArray
@@ -24,6 +25,8 @@ _CANDIDATES = 200
 _TURNS_DEG = (-12.0, 0.0, 12.0)
 _SCALES = (0.75, 1.0, 1.5)
 _MIRRORED = [1, 0, 2, 4, 3]
+# Of the way from eyes to mouth; a frontal face's eyes are as far apart, about.
+_TURNED = 0.9
 
 Look = tuple[bool, float, float]  # mirrored, turned by so many degrees, scaled by
 LOOKS: tuple[Look, ...] = tuple(itertools.product((False, True), _TURNS_DEG, _SCALES))
@@ -119,6 +122,13 @@ def size_of(landmarks: FloatArray) -> float:
     """Return the larger of eye distance and eyes to mouth, in pixels."""
     down = landmarks[3:].mean(axis=0) - landmarks[:2].mean(axis=0)
     return float(max(np.hypot(*(landmarks[1] - landmarks[0])), np.hypot(*down)))
+
+
+def are_turned(landmarks: FloatArray) -> npt.NDArray[np.bool_]:
+    """Tell for (…, 5, 2) landmarks whose heads are turned away: their eyes are near each other."""
+    eyes = np.linalg.norm(landmarks[..., 1, :] - landmarks[..., 0, :], axis=-1)
+    down = landmarks[..., 3:, :].mean(axis=-2) - landmarks[..., :2, :].mean(axis=-2)
+    return np.asarray(eyes < _TURNED * np.linalg.norm(down, axis=-1))
 
 
 def error_of(found: FloatArray, reference: FloatArray) -> float:

@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from edge.vocabulary import FloatArray, PixelArray
 from train.errors import DataSetError
+from train.eyes.looks import are_turned
 from train.eyes.scenes import LANDMARKS, read_scenes
 
 CROP_SIDE_PX = 144
@@ -32,8 +33,6 @@ PHOTOS_TO_TRAIN = frozenset(
 )
 # Left and right change places in a mirror.
 MIRRORED = [1, 0, 2, 4, 3]
-# Eyes this much nearer to each other than to the mouth; a frontal face's are as far, about.
-_TURNED = 0.9
 _LEAST_BRIGHT = 6  # grey levels; the corners are 0, give or take the compression
 
 
@@ -70,10 +69,7 @@ class Material:
 
     def __post_init__(self) -> None:
         """Find the turned heads."""
-        eyes = np.linalg.norm(self.landmarks[:, 1] - self.landmarks[:, 0], axis=-1)
-        down = self.landmarks[:, 3:].mean(axis=1) - self.landmarks[:, :2].mean(axis=1)
-        turned = np.flatnonzero(eyes < _TURNED * np.linalg.norm(down, axis=-1))
-        object.__setattr__(self, "turned", turned)
+        object.__setattr__(self, "turned", np.flatnonzero(are_turned(self.landmarks)))
 
     def face(self, rng: np.random.Generator, *, turned: bool = False) -> Face:
         """Draw a crop, of a turned head if that is asked for; every second one mirrored."""

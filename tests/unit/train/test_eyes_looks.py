@@ -15,7 +15,7 @@ import pytest
 
 from train.errors import DataSetError
 from train.eyes import looks, scenes, teaching
-from train.eyes.looks import LOOKS, Looker, error_of, is_same, some_looks
+from train.eyes.looks import LOOKS, Looker, are_turned, error_of, is_same, some_looks
 from train.eyes.material import Material, Photo, crop_rows
 from train.eyes.scenes import LANDMARKS
 
@@ -122,6 +122,12 @@ def test_an_error_is_in_eye_distances_and_a_face_twice_as_large_is_another():
     assert is_same(DOTS + 5, DOTS)
     assert not is_same(aside(40), DOTS)
     assert not is_same((DOTS - DOTS.mean(axis=0)) * 2.1 + DOTS.mean(axis=0), DOTS)
+
+
+def test_a_head_is_turned_whose_eyes_are_near_each_other():
+    narrow = (DOTS - DOTS.mean(axis=0)) * (0.6, 1) + DOTS.mean(axis=0)
+    assert are_turned(np.array([DOTS, narrow])).tolist() == [False, True]
+    assert not are_turned((DOTS - 1) * 3)  # at whatever size
 
 
 # What is taught.
