@@ -53,6 +53,6 @@ def janus(*words: object, config: Path | None = None, **kwargs) -> subprocess.Co
         capture_output=True,
         text=True,
         env=environment,
-        timeout=600,
+        timeout=120,
         **kwargs,
     )

@@ -73,8 +73,10 @@ class Material:
 
     def face(self, rng: np.random.Generator, *, turned: bool = False) -> Face:
         """Draw a crop, of a turned head if that is asked for; every second one mirrored."""
-        among = self.turned if turned else np.empty(0, np.intp)
-        at = int(rng.choice(among)) if len(among) else int(rng.integers(len(self.crops)))
+        if turned and len(self.turned):
+            at = int(rng.choice(self.turned))
+        else:
+            at = int(rng.integers(len(self.crops)))
         grey, landmarks = self.crops[at], self.landmarks[at].astype(np.float64)
         if rng.random() < 0.5:  # noqa: PLR2004 - every second
             grey, landmarks = mirror(grey, landmarks)

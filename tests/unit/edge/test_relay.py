@@ -253,7 +253,7 @@ def test_the_strike_is_locked_whichever_way_the_program_ends(ending, code):
     """
     ended = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(program)],
-        capture_output=True, text=True, timeout=120, check=False,
+        capture_output=True, text=True, timeout=30, check=False,
         # A shell ignores Ctrl-C on behalf of what it runs in the background, tests included.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
