@@ -7,10 +7,10 @@ Every picture of every set in about half an hour of one core, most of it for the
 `--cache` keeps for the next run (`bench/eyes_reference.py` makes that file by several processes);
 the peers look at some of each set only (`--peers`). Ends with what must hold, each pass or fail.
 Reference landmarks are YuNet's (hand-made ones do not exist for these pictures): the mean of
-eighteen looks, but for `scenes` and the crops those of the data set, one look each. Errors are in %
-of the reference's eye distance; the row `yunet` is one look at 640 pixels, the row `noise` what the
-reference is unsure of. Of the sources that training uses, only what it leaves
-out is measured: the test part of `scenes`, every sixteenth crop.
+32 looks, but for `scenes` and the crops those of the data set, one look each. Errors are in % of
+the reference's eye distance; the row `yunet` is one look at 640 pixels, the row `noise` what the
+reference is unsure of. Of the sources that training uses, only what it leaves out is measured: the
+test part of `scenes`, every sixteenth crop.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
-"""Reference landmarks: the mean of eighteen looks of YuNet, remembered by the picture's pixels.
+"""Reference landmarks: the mean of 32 looks of YuNet, remembered by the picture's pixels.
 
-The mean of six upright looks, which this replaces, added noise of its own: on 300 LFW pictures the
-eyes of that time were 5.18 % from it, 4.90 % from these eighteen (`train.eyes.looks.LOOKS`), 4.84 %
-from fifty (two mirrors, five turns, five sizes). What the halves of the looks differ by is told
-with each face; habits that all looks share are in no such figure.
+Fewer looks, or looks that are alike, add noise of their own (docs/eyes.md has figures): those of
+`train.eyes.looks.LOOKS` differ in turn, size and place, and half are at the mirrored picture. What
+the halves differ by is told with each face; habits that all looks share are in no such figure.
 
     python bench/eyes_reference.py CACHE.npz [--sets lfw,att] [--workers 16]
 
@@ -31,7 +30,7 @@ _REMEMBERED_EVERY = 256
 
 
 class Reference:
-    """YuNet from its ONNX file, looking eighteen times.
+    """YuNet from its ONNX file, looking 32 times.
 
     Args:
         model: the ONNX file.

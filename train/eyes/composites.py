@@ -16,6 +16,7 @@ from train.eyes.warping import (
     Edges,
     Points,
     carried,
+    centred,
     chance,
     edges,
     is_free,
@@ -142,8 +143,7 @@ class Composer:
         fitted = similarity(face.landmarks.astype(np.float32), landmarks.astype(np.float32))
         factor = complex(fitted[0, 0], fitted[1, 0])
         factor *= np.exp(rng.normal(0, 0.08) + 1j * rng.normal(0, 0.1))
-        middle = complex(*face.landmarks.mean(axis=0))
-        move = transform(factor, complex(*landmarks.mean(axis=0)) - factor * middle)
+        move = centred(face.landmarks, factor, complex(*landmarks.mean(axis=0)))
         paste(rng, seen, face, move)
         return carried(face.landmarks, move)
 
@@ -163,7 +163,7 @@ class Composer:
         for _ in range(4):
             margin = 0.4 * min(size, side_px) if chance(rng, 0.9) else 0.0
             to = complex(*rng.uniform(margin, side_px - margin, 2))
-            move = transform(factor, to - factor * complex(*face.landmarks.mean(axis=0)))
+            move = centred(face.landmarks, factor, to)
             points = carried(face.landmarks, move)
             if is_free(points, faces) and not any(meets(edges(points), box) for box in ignored):
                 paste(rng, seen, face, move)
@@ -183,7 +183,7 @@ class Composer:
         to = complex(*face.mean(axis=0)) + apart * np.exp(1j * rng.uniform(0, 2 * np.pi))
         other = self._material.face(rng)
         factor = size / size_of(other.landmarks) * np.exp(1j * roll(rng))
-        paste(rng, seen, other, transform(factor, to - factor * complex(*other.landmarks.mean(0))))
+        paste(rng, seen, other, centred(other.landmarks, factor, to))
         head = np.zeros(seen.shape, np.float32)
         middle, half = face.mean(axis=0), own_size * rng.uniform(0.55, 0.75)
         cv2.circle(head, np.rint(middle).astype(int).tolist(), round(half), (1.0,), -1)
@@ -205,7 +205,7 @@ class Composer:
             shape = self._material.face(rng)
             factor = log_uniform(rng, *sizes) / size_of(shape.landmarks) * np.exp(1j * roll(rng))
             to = complex(*rng.uniform(0, side_px, 2))
-            move = transform(factor, to - factor * complex(*shape.landmarks.mean(axis=0)))
+            move = centred(shape.landmarks, factor, to)
             if is_free(carried(shape.landmarks, move), faces):
                 paste(rng, seen, Face(texture, shape.mask, shape.landmarks), move)
 

@@ -1,16 +1,16 @@
 """YuNet's landmarks as the mean of several looks, because one look is not sure.
 
-On the same face they move when the picture is mirrored, turned or resized: one look at a crop is
-about 6 % of the eye distance from the mean of eighteen.
+On the same face they move when the picture is mirrored, turned, resized or shifted (docs/eyes.md).
 """
 
 from __future__ import annotations
 
-import itertools
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -22,14 +22,42 @@ from edge.vocabulary import FloatArray, PixelArray
 SCORE = 0.6
 _OVERLAP = 0.3
 _CANDIDATES = 200
-_TURNS_DEG = (-12.0, 0.0, 12.0)
-_SCALES = (0.75, 1.0, 1.5)
+_TURN_DEG = 12.0  # at most, to either side
+_SCALES = (0.7, 1.5)  # least and most
+_CELL_PX = 32  # of YuNet's coarsest grid: where in its cell a face lies moves its landmarks
+# Multiples of odd numbers modulo 16 take each sixteenth of each range once, and pairs of ranges
+# evenly too: a lattice rule (N. M. Korobov, 1959).
+_STEPS = np.array([1, 3, 5, 7])
+_PAIRS, _TAUGHT_BY = 16, 3  # looks plain, and as many mirrored: in all; at what is learnt from
 _MIRRORED = [1, 0, 2, 4, 3]
 # Of the way from eyes to mouth; a frontal face's eyes are as far apart, about.
 _TURNED = 0.9
 
-Look = tuple[bool, float, float]  # mirrored, turned by so many degrees, scaled by
-LOOKS: tuple[Look, ...] = tuple(itertools.product((False, True), _TURNS_DEG, _SCALES))
+
+class Look(NamedTuple):
+    """Mirrored, then turned, scaled, and shifted by so many pixels of what YuNet sees."""
+
+    mirrored: bool
+    turn_deg: float
+    scale: float
+    right_px: float
+    down_px: float
+
+
+def _look(mirrored: bool, at: int) -> Look:
+    """Return the look at a point of the lattice."""
+    turn, scale, right, down = (at * _STEPS % _PAIRS + 0.5) / _PAIRS
+    least, most = _SCALES
+    return Look(
+        mirrored,
+        round(float(_TURN_DEG * (2 * turn - 1)), 3),
+        round(float(least * (most / least) ** scale), 4),
+        round(float(_CELL_PX * right), 2),
+        round(float(_CELL_PX * down), 2),
+    )
+
+
+LOOKS = tuple(_look(mirrored, at) for mirrored in (False, True) for at in range(_PAIRS))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,47 +96,45 @@ class Looker:
                 if not same:
                     same = [defaultdict(list)]
                     groups += same
-                same[0][look[0]].append(face)
+                same[0][look.mirrored].append(face)
         return [
             SeenFace(_mean(group), _noise(group))
             for group in groups
             if sum(map(len, group.values())) >= len(looks) / 2
         ]
 
-    def look(self, pixels: PixelArray, look: Look = (False, 0.0, 1.0)) -> list[FloatArray]:
+    def look(self, pixels: PixelArray, look: Look) -> list[FloatArray]:
         """Return (5, 2) landmarks of the faces of one look, in pixels of *pixels*."""
-        mirror, turn_deg, scale = look
         height, width = pixels.shape[:2]
-        seen = np.ascontiguousarray(pixels[:, ::-1]) if mirror else pixels
-        turn = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), turn_deg, 1.0)
-        if turn_deg:
-            seen = cv2.warpAffine(seen, turn, (width, height), borderMode=cv2.BORDER_REPLICATE)
-        size = (max(32, round(width * scale)), max(32, round(height * scale)))
-        if size != (width, height):
-            how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-            seen = cv2.resize(seen, size, interpolation=how)
+        seen = np.ascontiguousarray(pixels[:, ::-1]) if look.mirrored else pixels
+        middle = ((width - 1) / 2, (height - 1) / 2)
+        move = np.asarray(cv2.getRotationMatrix2D(middle, look.turn_deg, 1.0), np.float64)
+        move[:, 2] += np.array([look.right_px, look.down_px]) / look.scale
+        room = math.ceil(_CELL_PX / look.scale)  # nothing is shifted out of the picture
+        whole = (width + room, height + room)
+        seen = cv2.warpAffine(seen, move, whole, borderMode=cv2.BORDER_REPLICATE)
+        size = (round(whole[0] * look.scale), round(whole[1] * look.scale))
+        how = cv2.INTER_AREA if look.scale < 1 else cv2.INTER_LINEAR
+        seen = cv2.resize(seen, size, interpolation=how)
         self._network.setInputSize(size)
         _, rows = self._network.detect(cv2.cvtColor(seen, cv2.COLOR_RGB2BGR))
-        back = cv2.invertAffineTransform(turn).astype(np.float32)
-        by = np.array(size) / (width, height)
+        back = cv2.invertAffineTransform(move).astype(np.float32)
+        by = np.array(size) / whole
         found = []
         for row in [] if rows is None else rows:
             # Pixel centres: x of the picture is (x of the look + 1/2) / by - 1/2.
             placed = ((row[4:14].reshape(5, 2) + 0.5) / by - 0.5).astype(np.float32)
             placed = moved(placed, back)
-            if mirror:
+            if look.mirrored:
                 placed = (placed * (-1, 1) + (width - 1, 0))[_MIRRORED]
             found.append(np.asarray(placed, np.float32))
         return found
 
 
 def some_looks(rng: np.random.Generator) -> tuple[Look, ...]:
-    """Return six of `LOOKS`: three plain and three mirrored, each turn and each size in both."""
-    return tuple(
-        (mirror, turn_deg, _SCALES[at])
-        for mirror in (False, True)
-        for turn_deg, at in zip(_TURNS_DEG, rng.permutation(len(_SCALES)), strict=True)
-    )
+    """Return six of `LOOKS`, three plain and three mirrored, of which no two else are alike."""
+    drawn = rng.permutation(_PAIRS)[: 2 * _TAUGHT_BY]
+    return tuple(LOOKS[at] for at in (*drawn[:_TAUGHT_BY], *(drawn[_TAUGHT_BY:] + _PAIRS)))
 
 
 def is_same(found: FloatArray, reference: FloatArray) -> bool:

@@ -24,6 +24,7 @@ from train.eyes.material import Material
 from train.eyes.warping import (
     Points,
     carried,
+    centred,
     chance,
     log_uniform,
     roll,
@@ -146,7 +147,7 @@ class Cropper:
         factor = _turn_to_template(landmarks)
         factor *= np.exp(rng.normal(0, 0.22 if far else 0.09))
         factor *= np.exp(1j * np.deg2rad(rng.normal(0, 16 if far else 6)))
-        move = _centred(landmarks, factor, rng.normal(0, 6 if far else 2.5, 2))
+        move = _placed(landmarks, factor, rng.normal(0, 6 if far else 2.5, 2))
         seen, placed = self._sampled(grey, mask, move), carried(landmarks, move)
         if chance(rng, _SHARE_BESIDE):
             self._composer.paste_behind(seen, placed)
@@ -185,7 +186,7 @@ class Cropper:
             factor *= log_uniform(rng, *((0.2, 0.42) if chance(rng, 0.5) else (2.4, 5.0)))
         else:
             factor *= np.exp(1j * rng.uniform(np.pi / 2, 1.5 * np.pi))
-        return self._sampled(face.grey, face.mask, _centred(face.landmarks, factor, aside))
+        return self._sampled(face.grey, face.mask, _placed(face.landmarks, factor, aside))
 
     def _sampled(self, grey: PixelArray, mask: PixelArray | None, move: Points) -> FloatArray:
         """Return what the refiner sees, with something else where the source picture ended."""
@@ -204,10 +205,9 @@ def _turn_to_template(landmarks: Points) -> complex:
     return complex(fitted[0, 0], fitted[1, 0])
 
 
-def _centred(landmarks: Points, factor: complex, aside: Points) -> Points:
-    """Return the move that brings the face's centre to the template's, and *aside* of it."""
-    to = complex(*(_TEMPLATE.mean(axis=0) + aside))
-    return transform(factor, to - factor * complex(*landmarks.mean(axis=0)))
+def _placed(landmarks: Points, factor: complex, aside: Points) -> Points:
+    """Return the move that brings the face's middle to the template's, and *aside* of it."""
+    return centred(landmarks, factor, complex(*(_TEMPLATE.mean(axis=0) + aside)))
 
 
 def _fills(landmarks: Points) -> bool:

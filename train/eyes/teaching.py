@@ -1,7 +1,7 @@
 """Better landmarks to learn from: the mean of six looks of YuNet in place of the data set's one.
 
 The landmarks in `faces/index.csv` are one look each, 7 % of the eye distance from the mean of
-eighteen; those of six looks that differ from picture to picture err independently, so that a
+many; those of six looks that differ from picture to picture err independently, so that a
 network that is taught by many pictures learns the mean of them all.
 """
 
@@ -18,7 +18,7 @@ import numpy as np
 from edge.vocabulary import FloatArray, PixelArray
 from train.errors import DataSetError
 from train.eyes.feeding import results
-from train.eyes.looks import Looker, error_of, is_same, some_looks
+from train.eyes.looks import LOOKS, Looker, error_of, is_same, some_looks
 from train.eyes.material import Material, crop_rows
 from train.eyes.scenes import read_scenes
 
@@ -47,7 +47,8 @@ def taught(
         DataSetError: if the model or the pictures are missing or damaged.
     """
     try:
-        digest = hashlib.sha256(model.read_bytes()).hexdigest()
+        # Other looks teach other landmarks.
+        digest = hashlib.sha256(model.read_bytes() + repr(LOOKS).encode()).hexdigest()
     except OSError as exc:
         raise DataSetError(f"--teacher {model} cannot be read: {exc}") from exc
     kept = out / _TAUGHT_FILE

@@ -35,6 +35,11 @@ def transform(factor: complex, shift: complex) -> Points:
     )
 
 
+def centred(landmarks: Points, factor: complex, to: complex) -> Points:
+    """Return the (2, 3) similarity by *factor* that brings the middle of *landmarks* *to*."""
+    return transform(factor, to - factor * complex(*landmarks.mean(axis=0)))
+
+
 def carried(points: Points, move: Points) -> Points:
     """Return (N, 2) *points* under *move*."""
     return np.asarray(points @ move[:, :2].T + move[:, 2])

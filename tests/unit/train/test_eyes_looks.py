@@ -79,26 +79,26 @@ def test_every_look_tells_places_in_the_picture_itself(look):
 
 def test_a_face_is_the_mean_of_its_looks_and_halves_that_agree_are_no_noise():
     (face,) = Looker("yunet.onnx").faces(picture())
-    assert Dots.calls == len(LOOKS) == 18
+    assert Dots.calls == len(LOOKS) == 32
     assert np.abs(face.landmarks - DOTS).max() < 0.1
     assert face.noise < 0.005
 
 
 def test_the_noise_is_half_of_what_plain_and_mirrored_looks_differ_by(monkeypatch):
-    monkeypatch.setattr(Looker, "look", lambda _, __, look: [aside(3.8 * look[0])])
+    monkeypatch.setattr(Looker, "look", lambda _, __, look: [aside(3.8 * look.mirrored)])
     (face,) = Looker("yunet.onnx").faces(picture())
     eyes = np.hypot(38, 5)
     assert face.noise == pytest.approx(1.9 / eyes, rel=1e-4)
     np.testing.assert_allclose(face.landmarks, aside(1.9), atol=1e-4)
 
 
-@pytest.mark.parametrize(("seen", "count"), [(9, 1), (8, 0)])
+@pytest.mark.parametrize(("seen", "count"), [(16, 1), (15, 0)])
 def test_a_face_counts_that_half_of_the_looks_see(monkeypatch, seen, count):
     sees = set(LOOKS[:seen])
     monkeypatch.setattr(Looker, "look", lambda _, __, look: [DOTS] if look in sees else [])
     faces = Looker("yunet.onnx").faces(picture())
     assert len(faces) == count
-    # The first nine are plain looks: nothing is known of what the mirror would tell.
+    # The first sixteen are plain looks: nothing is known of what the mirror would tell.
     assert all(np.isnan(face.noise) for face in faces)
 
 
@@ -108,13 +108,36 @@ def test_two_faces_of_a_look_are_two_faces(monkeypatch):
     assert found == [52.0, 112.0]
 
 
-def test_six_looks_are_three_plain_and_three_mirrored_with_every_turn_and_size_in_both():
+def test_six_looks_are_three_plain_and_three_mirrored_and_turn_scale_and_shift_differently():
     for seed in range(20):
         six = some_looks(np.random.default_rng(seed))
         assert set(six) <= set(LOOKS)
-        for mirror in (False, True):
-            half = [each for each in six if each[0] == mirror]
-            assert [len({each[at] for each in half}) for at in (1, 2)] == [3, 3]
+        assert [each.mirrored for each in six] == [False] * 3 + [True] * 3
+        assert len({each[1:] for each in six}) == 6
+
+
+@pytest.mark.parametrize(
+    ("what", "least", "most"),
+    [("turn_deg", -12, 12), ("scale", 0.7, 1.5), ("right_px", 0, 32), ("down_px", 0, 32)],
+)
+def test_looks_are_spread_evenly_over_turns_scales_and_the_cell(what, least, most):
+    told = [getattr(each, what) for each in LOOKS]
+    assert min(told) >= least
+    assert max(told) <= most
+    told_of = np.log(told) if what == "scale" else np.array(told)
+    ends = np.log([least, most]) if what == "scale" else np.array([least, most])
+    counts, _ = np.histogram(told_of, np.linspace(*ends, 17))
+    assert counts.tolist() == [2] * 16
+    # The mirrored half looks as the plain one does: what differs is the mirror's.
+    assert told[:16] == told[16:]
+
+
+def test_no_look_shifts_anything_out_of_the_picture():
+    near_edges = DOTS + np.array([144 - 106, 144 - 114], np.float32)
+    for look in LOOKS:
+        if abs(look.turn_deg) < 5:
+            (found,) = Looker("yunet.onnx").look(picture(near_edges), look)
+            assert np.abs(found - near_edges).max() < 0.12
 
 
 def test_an_error_is_in_eye_distances_and_a_face_twice_as_large_is_another():
