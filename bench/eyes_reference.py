@@ -7,7 +7,7 @@ the halves differ by is told with each face; habits that all looks share are in 
     python bench/eyes_reference.py CACHE.npz [--sets lfw,att] [--workers 16]
 
 looks at every picture whose landmarks `bench/eyes.py --cache CACHE.npz` measures against, on many
-processors: 0.15 s of CPU for one of LFW's, 0.75 s for one of FRLL's. A run that is cut off goes on
+processors: 0.25 s of CPU for one of LFW's, 1.5 s for one of FRLL's. A run that is cut off goes on
 where it was.
 """
 

@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from edge.eyes import PADDING_GREY
 from edge.geometry import moved
 from edge.vocabulary import FloatArray, PixelArray
 
@@ -28,6 +29,8 @@ _CELL_PX = 32  # of YuNet's coarsest grid: where in its cell a face lies moves i
 # Multiples of odd numbers modulo 16 take each sixteenth of each range once, and pairs of ranges
 # evenly too: a lattice rule (N. M. Korobov, 1959).
 _STEPS = np.array([1, 3, 5, 7])
+# What lies around the picture: streaks of its edge would draw landmarks further than one grey does.
+_AROUND = (PADDING_GREY,) * 3
 _PAIRS, _TAUGHT_BY = 16, 3  # looks plain, and as many mirrored: in all; at what is learnt from
 _MIRRORED = [1, 0, 2, 4, 3]
 # Of the way from eyes to mouth; a frontal face's eyes are as far apart, about.
@@ -112,7 +115,7 @@ class Looker:
         move[:, 2] += np.array([look.right_px, look.down_px]) / look.scale
         room = math.ceil(_CELL_PX / look.scale)  # nothing is shifted out of the picture
         whole = (width + room, height + room)
-        seen = cv2.warpAffine(seen, move, whole, borderMode=cv2.BORDER_REPLICATE)
+        seen = cv2.warpAffine(seen, move, whole, borderValue=_AROUND)
         size = (round(whole[0] * look.scale), round(whole[1] * look.scale))
         how = cv2.INTER_AREA if look.scale < 1 else cv2.INTER_LINEAR
         seen = cv2.resize(seen, size, interpolation=how)

@@ -39,6 +39,7 @@ class Dots:
 
     def detect(self, picture):
         Dots.calls += 1
+        Dots.seen = picture
         assert picture.shape[1::-1] == tuple(self.size)
         blue, _, red = (picture[..., at].astype(np.float64) for at in range(3))
         red = np.clip(red - blue, 0, None)  # swapped channels would leave none
@@ -130,6 +131,12 @@ def test_looks_are_spread_evenly_over_turns_scales_and_the_cell(what, least, mos
     assert counts.tolist() == [2] * 16
     # The mirrored half looks as the plain one does: what differs is the mirror's.
     assert told[:16] == told[16:]
+
+
+def test_around_the_picture_is_grey_and_no_streak_of_its_edge():
+    Looker("yunet.onnx").look(picture(), LOOKS[0])  # turned by 11 degrees, and shifted
+    corners = Dots.seen[[0, 0, -1, -1], [0, -1, -1, 0]]
+    assert (corners == 127).all()
 
 
 def test_no_look_shifts_anything_out_of_the_picture():
