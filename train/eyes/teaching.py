@@ -2,12 +2,14 @@
 
 The landmarks in `faces/index.csv` are one look each, 7 % of the eye distance from the mean of
 many; those of six looks that differ from picture to picture err independently, so that a
-network that is taught by many pictures learns the mean of them all.
+network that is taught by many pictures learns the mean of them all. Those of crops are then moved
+to where YuNet would have seen them in a whole picture (`train.eyes.surroundings`).
 """
 
 from __future__ import annotations
 
 import hashlib
+import logging
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -15,14 +17,18 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from edge.geometry import moved
 from edge.vocabulary import FloatArray, PixelArray
 from train.errors import DataSetError
 from train.eyes.feeding import results
-from train.eyes.looks import LOOKS, Looker, error_of, is_same, some_looks
+from train.eyes.looks import LOOKS, Looker, error_of, is_same, size_of, some_looks
 from train.eyes.material import Material, crop_rows
 from train.eyes.scenes import read_scenes
+from train.eyes.surroundings import cut, fitted
 
+_LOG = logging.getLogger("janus.train")
 _LEAST_SEEN_PX = 8.0  # eye distance; below, a look is worth no more than the data set's
+_LEAST_CUT_PX = 24.0  # face size; smaller ones would be enlarged more than any crop is
 _AT_A_TIME = 128
 _TAUGHT_FILE = "taught.npz"
 
@@ -47,21 +53,28 @@ def taught(
         DataSetError: if the model or the pictures are missing or damaged.
     """
     try:
-        # Other looks teach other landmarks.
-        digest = hashlib.sha256(model.read_bytes() + repr(LOOKS).encode()).hexdigest()
+        # Other looks teach other landmarks, and so did runs that kept no cut faces.
+        digest = hashlib.sha256(model.read_bytes() + repr((LOOKS, "cut")).encode()).hexdigest()
     except OSError as exc:
         raise DataSetError(f"--teacher {model} cannot be read: {exc}") from exc
     kept = out / _TAUGHT_FILE
     if not kept.is_file() or str(np.load(kept)["digest"]) != digest:
         _look(faces, scenes, model, kept, digest, workers=workers)
     with np.load(kept) as held:
-        crops, photos, counts = held["crops"], held["photos"], held["counts"]
+        crops, photos, counts, cuts = (held[each] for each in ("crops", "photos", "counts", "cuts"))
     if len(crops) != len(material.crops) or len(counts) != len(material.photos):
         raise DataSetError(f"{kept} is of other pictures; remove it, or name another --out")
+    around = fitted(cuts[:, 0], cuts[:, 1])
+    if around is None:
+        _LOG.warning(
+            "only %d faces of whole photos show what YuNet sees otherwise in crops: landmarks are "
+            "taught as the crops show them",
+            len(cuts),
+        )
     bounds = np.split(photos.astype(np.float64), np.cumsum(counts)[:-1])
     return replace(
         material,
-        landmarks=crops,
+        landmarks=crops if around is None else around.seen(crops),
         photos=tuple(
             replace(photo, landmarks=landmarks)
             for photo, landmarks in zip(material.photos, bounds, strict=True)
@@ -88,8 +101,9 @@ def _look(faces: Path, scenes: Path, model: Path, kept: Path, digest: str, *, wo
         partial,
         digest=digest,
         crops=np.concatenate(crops),
-        photos=np.concatenate(photos),
-        counts=[len(each) for each in photos],
+        photos=np.concatenate([placed for placed, _ in photos]),
+        counts=[len(placed) for placed, _ in photos],
+        cuts=np.concatenate([pairs for _, pairs in photos]),
     )
     partial.replace(kept)
 
@@ -116,14 +130,36 @@ class _CropLooks:
 
 
 class _PhotoLooks:
-    """Looks at one photo."""
+    """Looks at one photo, and at its faces cut as crops are: see `_cuts`."""
 
     def __init__(self, model: Path, photos: list[tuple[PixelArray, FloatArray]]) -> None:
         self._model, self._photos = model, photos
 
-    def __call__(self, at: int) -> FloatArray:
+    def __call__(self, at: int) -> tuple[FloatArray, FloatArray]:
         pixels, known = self._photos[at]
-        return _seen(Looker(self._model), pixels, known, at) if len(known) else known
+        looker = Looker(self._model)
+        placed = _seen(looker, pixels, known, at) if len(known) else known
+        return placed, _cuts(looker, pixels, known, placed, at)
+
+
+def _cuts(
+    looker: Looker, pixels: PixelArray, known: FloatArray, placed: FloatArray, seed: int
+) -> FloatArray:
+    """Return (N, 2, 5, 2): faces as seen in crops of them and as *placed*, in crop pixels.
+
+    They are cut where they are *known* to be, by one look, as the data set's crops are: cut where
+    they are *placed*, all would lie in the same place, and that is what would be learnt.
+    """
+    pairs = []
+    for face, better in zip(known, placed, strict=True):
+        if size_of(face) < _LEAST_CUT_PX:
+            continue
+        crop, move = cut(pixels, face)
+        in_photo = moved(better, move)
+        in_crop = _seen(looker, crop, in_photo[np.newaxis], seed)[0]
+        if not np.array_equal(in_crop, in_photo):
+            pairs.append((in_crop, in_photo))
+    return np.array(pairs, np.float32).reshape(-1, 2, 5, 2)
 
 
 def _seen(looker: Looker, pixels: PixelArray, known: FloatArray, seed: int) -> FloatArray:

@@ -13,8 +13,10 @@ import cv2
 import numpy as np
 import pytest
 
+from edge.align import TEMPLATE
+from edge.geometry import moved
 from train.errors import DataSetError
-from train.eyes import looks, scenes, teaching
+from train.eyes import looks, scenes, surroundings, teaching
 from train.eyes.looks import LOOKS, Looker, are_turned, error_of, is_same, some_looks
 from train.eyes.material import Material, Photo, crop_rows
 from train.eyes.scenes import LANDMARKS
@@ -247,13 +249,57 @@ def test_a_face_too_small_to_be_seen_better_keeps_its_landmarks(teach, material,
 def test_another_run_does_not_look_again_unless_the_teacher_is_another(teach, tmp_path):
     first = teach()
     looked = Dots.calls
-    assert looked == 4 * 6  # three crops and a photo
+    assert looked == 5 * 6  # three crops, a photo, and its one face that is large enough, cut
     again = teach()
     assert Dots.calls == looked
     np.testing.assert_array_equal(again.landmarks, first.landmarks)
     (tmp_path / "teacher.onnx").write_bytes(b"another")
     teach()
     assert Dots.calls == 2 * looked
+
+
+def test_crops_are_taught_as_whole_pictures_show_faces(teach, monkeypatch):
+    cuts = np.stack([np.stack([DOTS, aside(3)])] * surroundings.LEAST_PAIRS)
+    monkeypatch.setattr(teaching, "_cuts", lambda *_: cuts)
+    better = teach()
+    for placed, shift in zip(better.landmarks[:2], SHIFTS[1:3], strict=True):
+        assert np.abs(placed - aside(3) - shift).max() < 0.3
+    assert np.abs(better.photos[0].landmarks[0] - DOTS).max() < 0.3  # is a whole picture
+
+
+def test_too_few_faces_move_nothing_and_it_is_said(teach, caplog):
+    better = teach()
+    assert np.abs(better.landmarks[0] - DOTS - SHIFTS[1]).max() < 0.3
+    assert "only 1 faces of whole photos" in caplog.text
+
+
+def test_a_face_is_cut_as_the_crops_are():
+    places = (DOTS - DOTS.mean(axis=0)) * 0.8 + (70, 60)
+    crop, move = surroundings.cut(picture(places), places.astype(np.float32))
+    assert crop.shape == (144, 144, 3)
+    at = moved(places.astype(np.float32), move)
+    assert np.abs(at.mean(axis=0) - (TEMPLATE.mean(axis=0) + 16)).max() < 0.01
+    assert crop[int(at[0, 1]), int(at[0, 0]), 0] > 150  # a red dot is where it says
+
+
+def test_a_face_is_cut_where_the_data_set_has_it_and_told_where_the_looks_do():
+    known = (DOTS + WRONG)[np.newaxis]
+    ((in_crop, in_photo),) = teaching._cuts(
+        Looker("yunet.onnx"), picture(), known, DOTS[np.newaxis], 0
+    )
+    _, move = surroundings.cut(picture(), known[0])
+    assert np.abs(in_photo - moved(DOTS, move)).max() < 0.01
+    assert np.abs(in_crop - in_photo).max() < 0.3
+    assert np.abs((in_photo - moved(known[0], move)).mean(axis=0)).max() > 1
+
+
+def test_a_linear_map_is_learnt_and_told_for_others():
+    rng = np.random.default_rng(0)
+    in_crop = (DOTS + rng.normal(0, 4, (400, 5, 2))).astype(np.float32)
+    wanted = in_crop * 1.1 - 5
+    around = surroundings.fitted(in_crop[:300], wanted[:300])
+    np.testing.assert_allclose(around.seen(in_crop[300:]), wanted[300:], atol=0.3)
+    assert surroundings.fitted(in_crop[:99], wanted[:99]) is None
 
 
 def test_what_was_taught_about_other_pictures_is_refused(teach, material):
