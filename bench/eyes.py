@@ -3,7 +3,7 @@
     python bench/eyes.py [--limit 500] [--sets lfw,att] [--finder F.tflite --refiner R.tflite]
         [--cache references.npz]
 
-Every picture of every set in about half an hour of one core, most of it for the references, which
+Every picture of every set in about three quarters of an hour of one core, most of it for what
 `--cache` keeps for the next run (`bench/eyes_reference.py` makes that file by several processes);
 the peers look at some of each set only (`--peers`). Ends with what must hold, each pass or fail.
 Reference landmarks are YuNet's (hand-made ones do not exist for these pictures): the mean of

@@ -22,7 +22,7 @@ from eyes_sets import SETS, samples
 
 from edge.vocabulary import FloatArray, PixelArray
 from train.eyes.feeding import results
-from train.eyes.looks import LOOKS, SCORE, Looker, SeenFace
+from train.eyes.looks import Looker, SeenFace, fingerprint
 
 _ROOT = Path(__file__).parents[1]
 _ALL = 1_000_000
@@ -41,7 +41,7 @@ class Reference:
     def __init__(self, model: Path, cache: Path | None = None) -> None:
         self._looker, self._cache = Looker(model), cache
         # Other looks make other faces: what they were is part of each key.
-        self._salt = hashlib.sha256(model.read_bytes() + repr((LOOKS, SCORE)).encode()).digest()
+        self._salt = fingerprint(model).encode()
         self._known: dict[str, FloatArray] = {}
         if cache is not None and cache.is_file():
             with np.load(cache) as held:

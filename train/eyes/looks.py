@@ -5,6 +5,7 @@ On the same face they move when the picture is mirrored, turned, resized or shif
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections import defaultdict
 from collections.abc import Sequence
@@ -61,6 +62,15 @@ def _look(mirrored: bool, at: int) -> Look:
 
 
 LOOKS = tuple(_look(mirrored, at) for mirrored in (False, True) for at in range(_PAIRS))
+
+
+def fingerprint(model: Path) -> str:
+    """Return what landmarks depend on besides the picture: kept ones of another are of no use.
+
+    Raises:
+        OSError: if the ONNX file *model* cannot be read.
+    """
+    return hashlib.sha256(model.read_bytes() + repr((LOOKS, SCORE, _AROUND)).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

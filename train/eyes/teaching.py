@@ -8,7 +8,6 @@ to where YuNet would have seen them in a whole picture (`train.eyes.surroundings
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import zipfile
 from dataclasses import replace
@@ -21,7 +20,7 @@ from edge.geometry import moved
 from edge.vocabulary import FloatArray, PixelArray
 from train.errors import DataSetError
 from train.eyes.feeding import results
-from train.eyes.looks import LOOKS, Looker, error_of, is_same, size_of, some_looks
+from train.eyes.looks import Looker, error_of, fingerprint, is_same, size_of, some_looks
 from train.eyes.material import Material, crop_rows
 from train.eyes.scenes import read_scenes
 from train.eyes.surroundings import cut, fitted
@@ -53,8 +52,7 @@ def taught(
         DataSetError: if the model or the pictures are missing or damaged.
     """
     try:
-        # Other looks teach other landmarks, and so did runs that kept no cut faces.
-        digest = hashlib.sha256(model.read_bytes() + repr((LOOKS, "cut")).encode()).hexdigest()
+        digest = fingerprint(model)
     except OSError as exc:
         raise DataSetError(f"--teacher {model} cannot be read: {exc}") from exc
     kept = out / _TAUGHT_FILE
@@ -157,7 +155,7 @@ def _cuts(
         crop, move = cut(pixels, face)
         in_photo = moved(better, move)
         in_crop = _seen(looker, crop, in_photo[np.newaxis], seed)[0]
-        if not np.array_equal(in_crop, in_photo):
+        if not np.array_equal(in_crop, in_photo):  # what the looks lose stays where it was
             pairs.append((in_crop, in_photo))
     return np.array(pairs, np.float32).reshape(-1, 2, 5, 2)
 

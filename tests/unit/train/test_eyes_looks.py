@@ -141,6 +141,16 @@ def test_around_the_picture_is_grey_and_no_streak_of_its_edge():
     assert (corners == 127).all()
 
 
+@pytest.mark.parametrize("what", ["LOOKS", "SCORE", "_AROUND"])
+def test_landmarks_of_other_looks_are_told_apart(what, tmp_path, monkeypatch):
+    model = tmp_path / "yunet.onnx"
+    model.write_bytes(b"one")
+    before = looks.fingerprint(model)
+    assert looks.fingerprint(model) == before
+    monkeypatch.setattr(looks, what, "another")
+    assert looks.fingerprint(model) != before
+
+
 def test_no_look_shifts_anything_out_of_the_picture():
     near_edges = DOTS + np.array([144 - 106, 144 - 114], np.float32)
     for look in LOOKS:
