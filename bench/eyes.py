@@ -31,8 +31,9 @@ from eyes_reference import Reference
 from eyes_sets import SETS, SIZES, Sample, samples
 
 from edge.detect import Detector, YunetDetector
-from edge.eyes import LOOKS_A_FACE, EyesDetector
+from edge.eyes import EyesDetector
 from edge.haar import HaarDetector
+from edge.refiner import ASTRAY, LOOKS_A_FACE, Refiner
 from edge.tflite import open_network
 from edge.vocabulary import FloatArray, PixelArray
 from train.eyes.looks import SeenFace, are_turned, error_of, is_same
@@ -238,7 +239,9 @@ def main() -> None:
     refiner = open_network(given.refiner.read_bytes(), "refiner")
     manifest = json.loads((_ROOT / "edge/model/manifest.json").read_text(encoding="utf-8"))
     score = manifest["eyes"]["score"] if given.score is None else given.score
-    janus = EyesDetector(finder, refiner, smallest_face_px=0, score=score)
+    janus = EyesDetector(
+        finder, Refiner(refiner, astray=given.astray / 100), smallest_face_px=0, score=score
+    )
     yunet, haar = YunetDetector(given.yunet, 1, _YUNET_SCORE), HaarDetector(40)
     print(f"score {score:g}\n{_HEADER}")
     peers = {} if given.only else {"yunet": yunet, "haar": haar}
@@ -288,6 +291,10 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--score", type=float, help="lowest score of our faces; left out: that of the bundle"
     )
+    parser.add_argument(
+        "--astray", type=float, default=100 * ASTRAY,
+        help="how far our looks at a face may lie from their mean, in %% of the eye distance",
+    )  # fmt: skip
     parser.add_argument(
         "--peers", type=int, default=400, help="pictures a set that YuNet and Haar look at, at most"
     )

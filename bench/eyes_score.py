@@ -19,6 +19,7 @@ import numpy as np
 from eyes_sets import LEAST_SCENE_FACE_PX, SETS
 
 from edge.eyes import EyesDetector
+from edge.refiner import Refiner
 from edge.tflite import open_network
 from edge.vocabulary import FloatArray, PixelArray
 from train.eyes.looks import is_same
@@ -42,7 +43,7 @@ def main() -> None:
     cv2.setNumThreads(1)
     eyes = EyesDetector(
         open_network(given.finder.read_bytes(), "finder"),
-        open_network(given.refiner.read_bytes(), "refiner"),
+        Refiner(open_network(given.refiner.read_bytes(), "refiner")),
         smallest_face_px=0,
         score=min(_SCORES),
         most_faces=20,

@@ -19,7 +19,8 @@ from convert.quantize import quantize_network
 from edge.bundles.bundle import inspect_bundle
 from edge.bundles.manifest import EyesFacts
 from edge.errors import BundleError
-from edge.eyes import GEOMETRY, PADDING_GREY, REFINER_UNIT_PX, STRIDES
+from edge.eyes import GEOMETRY, PADDING_GREY, STRIDES
+from edge.refiner import REFINER_UNIT_PX
 from edge.tflite import Network, dequantize, open_network
 from edge.vocabulary import FloatArray, PixelArray
 from train.eyes.composites import Composer

@@ -16,6 +16,7 @@ from edge.errors import BundleError, ConfigError
 from edge.eyes import Eyes, EyesDetector
 from edge.faces import MOST_FACES, largest_first
 from edge.haar import FollowingHaar, HaarDetector
+from edge.refiner import Refiner
 from edge.tflite import open_network
 from edge.vocabulary import Box, Detection, FloatArray, PixelArray
 
@@ -127,7 +128,7 @@ def _open_eyes(config: DetectorConfig, runtime: str, eyes: Eyes | None) -> EyesD
         )
     return EyesDetector(
         open_network(eyes.finder, "finder", runtime=runtime),
-        open_network(eyes.refiner, "refiner", runtime=runtime),
+        Refiner(open_network(eyes.refiner, "refiner", runtime=runtime)),
         smallest_face_px=config.smallest_face_px,
         score=eyes.score,
         most_faces=MOST_FACES,

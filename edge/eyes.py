@@ -13,12 +13,11 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from edge.errors import BundleError
 from edge.faces import box_of as box_of  # noqa: PLC0414 - train/eyes asks for it here
 from edge.faces import is_a_face, overlap
-from edge.geometry import moved, similarity, warp
+from edge.refiner import Refiner
 from edge.tflite import Network, Output, dequantize
 from edge.vocabulary import Box, Detection, FloatArray, PixelArray
 
@@ -30,38 +29,7 @@ STRIDES = (8, 16, 32)  # of the finder's grids, in pixels of its input
 OFFSET_UNIT = 4.0
 # What lies around the picture in the finder's input.
 PADDING_GREY = 127
-REFINER_SIDE_PX = 64
-# Where the landmarks of an upright face lie in the refiner's input: the 112 px template of
-# `edge.align` at half its size, so that a face found a third too large or aside is still inside.
-REFINER_TEMPLATE: FloatArray = np.array(
-    [
-        [22.6473, 23.3482],  # right eye
-        [40.2660, 23.2508],  # left eye
-        [31.5126, 33.3683],  # nose tip
-        [24.2747, 43.6828],  # right mouth corner
-        [38.8650, 43.6021],  # left mouth corner
-    ],
-    dtype=np.float32,
-)
-REFINER_TEMPLATE.setflags(write=False)
-# The refiner tells (landmark - centre) / half side.
-REFINER_CENTRE_PX = (REFINER_SIDE_PX - 1) / 2
-REFINER_UNIT_PX = REFINER_SIDE_PX / 2
-
-_MIRRORED = [1, 0, 2, 4, 3]  # left and right change places in a mirror
-# Where the first look put the face, the refiner looks four times more, each time a little turned
-# (degrees), scaled and shifted (crop pixels): it errs differently each time, so the mean errs less.
-# On 1,190 held-out crops 4.55 % of the eye distance instead of 4.91 % by the first look alone; with
-# 16 more, 4.50 % (docs/eyes.md). All are smaller than what it met in training.
-_NUDGES = (
-    (-8.0, 0.94, 1.5, 1.5),
-    (8.0, 1.06, -1.5, 1.5),
-    (-8.0, 1.06, 1.5, -1.5),
-    (8.0, 0.94, -1.5, -1.5),
-)
-LOOKS_A_FACE = 2 * (1 + len(_NUDGES))  # of the refiner: each is also at the mirrored face
 _MOST_CANDIDATES = 200  # cells that reach suppression
-_HOPELESS = 0.1  # what the refiner scores lower is not looked at again
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,39 +50,25 @@ class Grid:
     landmarks: Output
 
 
-def _nudge(
-    turn_deg: float, scale: float, right_px: float, down_px: float
-) -> npt.NDArray[np.float64]:
-    """Return the (2, 3) move that turns and scales a crop about its face, and shifts it."""
-    factor = scale * np.exp(1j * np.deg2rad(turn_deg))
-    turn = np.array([[factor.real, -factor.imag], [factor.imag, factor.real]])
-    middle = REFINER_TEMPLATE.mean(axis=0).astype(np.float64)
-    return np.column_stack([turn, middle - turn @ middle + (right_px, down_px)])
-
-
-_FIRST = (np.eye(2, 3),)
-_AGAIN = tuple(_nudge(*each) for each in _NUDGES)
-
-
 class EyesDetector:
     """The finder and the refiner, one after the other.
 
     Args:
         finder: (1, H, W, 1) grey → for each stride a score (1, H/s, W/s, 1) and landmarks
             (1, H/s, W/s, 10).
-        refiner: (1, 64, 64, 1) grey → landmarks (1, 10) and score (1, 1).
+        refiner: places the landmarks of each face anew.
         smallest_face_px: narrowest face box that counts, in pixels of the picture.
         score: lowest score that counts, 0 to 1.
         most_faces: returned, at least 1.
 
     Raises:
-        BundleError: if the networks have other tensors.
+        BundleError: if the finder has other tensors.
     """
 
     def __init__(
         self,
         finder: Network,
-        refiner: Network,
+        refiner: Refiner,
         *,
         smallest_face_px: float,
         score: float,
@@ -123,7 +77,6 @@ class EyesDetector:
         self._finder, self._refiner = finder, refiner
         self._smallest_face_px, self._score, self._most_faces = smallest_face_px, score, most_faces
         self._height, self._width, self._grids = _finder_tensors(finder)
-        self._refined, self._verdict = _refiner_tensors(refiner)
 
     def detect(self, pixels: PixelArray) -> tuple[Detection, ...]:
         """Return the faces in (H, W, 3) uint8 RGB *pixels*, largest first.
@@ -134,9 +87,9 @@ class EyesDetector:
         grey = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
         found: list[Detection] = []
         for landmarks, score in self._find(grey):
-            refined = self._refine(grey, landmarks, score)
-            if refined is not None and not any(overlap(refined.box, face.box) for face in found):
-                found.append(refined)
+            face = self._face(grey, landmarks, score)
+            if face is not None and not any(overlap(face.box, other.box) for other in found):
+                found.append(face)
         largest_first = sorted(found, key=lambda face: (-face.box.width, face.box.left))
         return tuple(largest_first[: self._most_faces])
 
@@ -165,50 +118,16 @@ class EyesDetector:
         # Twice as many as are wanted: the refiner refuses some.
         return in_picture[: 2 * self._most_faces]
 
-    def _refine(self, grey: PixelArray, landmarks: FloatArray, score: float) -> Detection | None:
-        """Return the face with its landmarks placed anew, or None if it is none."""
-        verdict = 0.0
-        for looks in (_FIRST, _AGAIN):
-            landmarks, verdict = self._looked(grey, landmarks, looks)
-            if verdict < _HOPELESS or not is_a_face(landmarks):
-                return None
-        both = joint_score(score, verdict)
-        box = box_of(landmarks)
+    def _face(self, grey: PixelArray, landmarks: FloatArray, score: float) -> Detection | None:
+        """Return what the refiner makes of a face that was found, or None if it does not count."""
+        refined = self._refiner.refine(grey, landmarks)
+        if refined is None:
+            return None
+        landmarks, verdict = refined
+        box, both = box_of(landmarks), joint_score(score, verdict)
         if both < self._score or box.width < self._smallest_face_px:
             return None
         return Detection(box, landmarks, both)
-
-    def _looked(
-        self, grey: PixelArray, landmarks: FloatArray, looks: Sequence[npt.NDArray[np.float64]]
-    ) -> tuple[FloatArray, float]:
-        """Return the mean landmarks in picture pixels and the mean score of several looks.
-
-        Args:
-            grey: the picture.
-            landmarks: (5, 2), where the face is thought to be.
-            looks: (2, 3) moves of the upright crop of it.
-        """
-        upright = np.vstack([similarity(landmarks, REFINER_TEMPLATE), (0, 0, 1)])
-        placed, scores = [], []
-        for look in looks:
-            to_crop = look @ upright
-            back = np.asarray(cv2.invertAffineTransform(to_crop), np.float32)
-            crop = warp(grey, to_crop, REFINER_SIDE_PX)
-            plain, one = self._placed(crop)
-            mirrored, other = self._placed(crop[:, ::-1])
-            # In the mirror it errs to the other side, so the mean is nearer than either.
-            mirrored = (mirrored * (-1, 1) + (REFINER_SIDE_PX - 1, 0))[_MIRRORED]
-            placed.append(moved(((plain + mirrored) / 2).astype(np.float32), back))
-            scores += [one, other]
-        return np.asarray(np.mean(placed, axis=0), np.float32), float(np.mean(scores))
-
-    def _placed(self, crop: PixelArray) -> tuple[FloatArray, float]:
-        """Return (5, 2) landmarks in pixels of the *crop* and the refiner's score."""
-        self._refiner.run(crop[np.newaxis, :, :, np.newaxis])
-        answer = dequantize(self._refiner.levels(self._refined), self._refined.quantization)
-        logit = dequantize(self._refiner.levels(self._verdict), self._verdict.quantization)
-        placed = answer.reshape(5, 2) * REFINER_UNIT_PX + REFINER_CENTRE_PX
-        return placed, float(_sigmoid(logit)[0, 0])
 
 
 def joint_score(finder: float, refiner: float) -> float:
@@ -277,18 +196,6 @@ def _finder_tensors(finder: Network) -> tuple[int, int, tuple[Grid, ...]]:
             )
         grids.append(Grid(stride, score, landmarks))
     return shape[1], shape[2], tuple(grids)
-
-
-def _refiner_tensors(refiner: Network) -> tuple[Output, Output]:
-    """Return the outputs for landmarks and score."""
-    by_shape = {each.shape: each for each in refiner.outputs}
-    wanted = (1, REFINER_SIDE_PX, REFINER_SIDE_PX, 1)
-    if refiner.input_shape != wanted or set(by_shape) != {(1, 10), (1, 1)}:
-        raise BundleError(
-            f"the refiner maps {refiner.input_shape} to {sorted(by_shape)}; expected {wanted} to "
-            "(1, 10) and (1, 1): convert the model again"
-        )
-    return by_shape[(1, 10)], by_shape[(1, 1)]
 
 
 def _sigmoid(logits: FloatArray) -> FloatArray:

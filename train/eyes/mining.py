@@ -8,8 +8,9 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from edge.eyes import REFINER_SIDE_PX, REFINER_TEMPLATE, STRIDES, faces_of
+from edge.eyes import STRIDES, faces_of
 from edge.geometry import similarity, warp
+from edge.refiner import REFINER_SIDE_PX, REFINER_TEMPLATE
 from edge.vocabulary import PixelArray
 from train.eyes.material import Material
 from train.eyes.warping import Points, log_uniform, size_of

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from edge.eyes import REFINER_SIDE_PX, STRIDES
+from edge.eyes import STRIDES
+from edge.refiner import REFINER_SIDE_PX
 from train.fitting.normalization import fused_normalization
 
 _FINDER_WIDTHS = (16, 24, 48, 64, 96)  # channels at strides 2, 4, 8, 16, 32
+# Of the refiner's maps at strides 2, 4, 8: channels, convolutions, pairs that add to what is seen.
+_REFINER_WIDTHS = ((16, 1, 1), (32, 2, 2), (48, 3, 1))
 _NORM_MOMENTUM = 0.97
 # A cell in fifty is a face's at the start; without it the first steps only unlearn "face".
 _FIRST_LOGIT = -4.0
@@ -61,7 +64,8 @@ def build_finder(
 def build_refiner(*, fused: bool = False) -> Any:  # noqa: ANN401 - keras is untyped
     """Return the refiner: (N, 64, 64, 1) grey, 0 to 255 → landmarks (N, 10), score logit (N, 1).
 
-    Its last map is still 8×8, thin: places are what it is to tell.
+    Its last map is still 8×8, thin: places are what it is to tell. At every size of map it looks
+    again and adds what it sees (He et al. 2016), which at first is nothing (Goyal et al. 2017).
 
     Args:
         fused: to train on a CPU, see `fused_normalization`; save the model built without it.
@@ -73,8 +77,11 @@ def build_refiner(*, fused: bool = False) -> Any:  # noqa: ANN401 - keras is unt
 
     crop = keras.Input((REFINER_SIDE_PX, REFINER_SIDE_PX, 1), name="crop")
     seen = layers.Rescaling(1 / 127.5, -1.0)(crop)
-    for channels, stride in ((16, 2), (32, 2), (32, 1), (48, 2), (48, 1), (48, 1)):
-        seen = convolved(seen, channels, stride)
+    for channels, plain, again in _REFINER_WIDTHS:
+        for at in range(plain):
+            seen = convolved(seen, channels, 1 if at else 2)
+        for _ in range(again):
+            seen = convolved(convolved(seen, channels), channels, onto=seen)
     seen = convolved(seen, 16, kernel=1)
     seen = layers.Dense(64, use_bias=False)(layers.Flatten()(seen))
     seen = layers.ReLU(6.0)(layers.BatchNormalization()(seen))
@@ -83,13 +90,22 @@ def build_refiner(*, fused: bool = False) -> Any:  # noqa: ANN401 - keras is unt
 
 
 def _convolution(*, fused: bool) -> Callable[..., Any]:
-    """Return what adds a convolution with its normalisation and ReLU6."""
+    """Return what adds a convolution with its normalisation and ReLU6; *onto* is added before."""
     from keras import layers
 
     normalization = fused_normalization() if fused else layers.BatchNormalization
 
-    def convolved(seen: Any, channels: int, stride: int = 1, *, kernel: int = 3) -> Any:  # noqa: ANN401
+    def convolved(
+        seen: Any,  # noqa: ANN401
+        channels: int,
+        stride: int = 1,
+        *,
+        kernel: int = 3,
+        onto: Any = None,  # noqa: ANN401
+    ) -> Any:  # noqa: ANN401
         seen = layers.Conv2D(channels, kernel, stride, "same", use_bias=False)(seen)
-        return layers.ReLU(6.0)(normalization(momentum=_NORM_MOMENTUM)(seen))
+        first = "ones" if onto is None else "zeros"
+        seen = normalization(momentum=_NORM_MOMENTUM, gamma_initializer=first)(seen)
+        return layers.ReLU(6.0)(seen if onto is None else layers.Add()([onto, seen]))
 
     return convolved

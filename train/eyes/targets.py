@@ -8,15 +8,14 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from edge.eyes import (
-    OFFSET_UNIT,
+from edge.eyes import OFFSET_UNIT, STRIDES
+from edge.geometry import similarity
+from edge.refiner import (
     REFINER_CENTRE_PX,
     REFINER_SIDE_PX,
     REFINER_TEMPLATE,
     REFINER_UNIT_PX,
-    STRIDES,
 )
-from edge.geometry import similarity
 from edge.vocabulary import FloatArray, PixelArray
 from train.eyes.composites import Composer, Picture
 from train.eyes.lighting import light, occlude

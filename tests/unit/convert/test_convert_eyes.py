@@ -10,7 +10,7 @@ from edge.bundles.bundle import inspect_bundle
 from edge.config import DetectorConfig
 from edge.detect import open_detector
 from edge.errors import BundleError
-from edge.eyes import REFINER_TEMPLATE
+from edge.refiner import REFINER_TEMPLATE
 from train.eyes.material import Material, Photo
 
 pytestmark = [pytest.mark.tf, pytest.mark.slow, pytest.mark.filterwarnings("ignore")]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edge.eyes import OFFSET_UNIT, REFINER_TEMPLATE, STRIDES
+from edge.eyes import OFFSET_UNIT, STRIDES
+from edge.refiner import REFINER_TEMPLATE
 from train.eyes.composites import Composer, Picture
 from train.eyes.material import Material, Photo, mask_of
 from train.eyes.mining import mine
