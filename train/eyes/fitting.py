@@ -32,7 +32,7 @@ from train.eyes.warping import chance
 _LOG = logging.getLogger("janus.train")
 
 # As long as the shipped ones were fitted; what more steps would give is not known.
-FINDER_STEPS, REFINER_STEPS = 11_800, 30_000
+FINDER_STEPS, REFINER_STEPS = 11_800, 62_000
 # Side, batch, smallest and largest face: small pictures teach cheaply what large faces do not
 # need, so three steps of four are small.
 _SMALL, _LARGE = (128, 32, 14.0, 110.0), (256, 8, 50.0, 240.0)
