@@ -31,7 +31,14 @@ class Hangs:
         pass
 
 
+def wait_for_capture_threads():
+    for thread in threading.enumerate():
+        if thread.name == "camera":
+            thread.join(5)
+
+
 def test_capture_threads_that_hang_are_counted_and_no_more_are_begun_than_a_few(monkeypatch):
+    wait_for_capture_threads()  # those of tests before may be about to end
     monkeypatch.setattr(live, "_MOST_LEFT_BEHIND", left_behind() + 2)
     let_go = threading.Event()
     before = left_behind()
@@ -42,8 +49,6 @@ def test_capture_threads_that_hang_are_counted_and_no_more_are_begun_than_a_few(
     with pytest.raises(CameraError, match=r"capture threads hang .* start the door again"):
         LiveCamera(Hangs(let_go), timeout_s=0.05)
     let_go.set()
-    for thread in threading.enumerate():
-        if thread.name == "camera":
-            thread.join(5)
+    wait_for_capture_threads()
     with closing(LiveCamera(Hangs(let_go), timeout_s=5.0)) as camera:
         assert next(camera.frames()).pixels.shape == (8, 8, 3)
