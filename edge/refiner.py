@@ -47,7 +47,7 @@ _NUDGES = (
     (8.0, 0.94, -1.5, -1.5),
 )
 LOOKS_A_FACE = 2 * (1 + len(_NUDGES))  # of the refiner: each is also at the mirrored face
-_HOPELESS = 0.1  # what the refiner scores lower is not looked at again
+_HOPELESS = 0.1  # what the refiner scores lower is no face, whatever the finder says
 # Looks that on average put the landmarks so far from their mean, in eye distances, have not found
 # the place: of 2,841 held-out crops' faces 137 are so, and 136 of these would be misplaced by more
 # than twice as much (docs/eyes.md).
@@ -101,7 +101,7 @@ class Refiner:
         again, verdict = self._looked(grey, first, _AGAIN)
         placed = [first, *again]
         mean = np.asarray(np.mean(placed, axis=0), np.float32)
-        if not is_a_face(mean) or _spread(placed) > self._astray:
+        if verdict < _HOPELESS or not is_a_face(mean) or _spread(placed) > self._astray:
             return None
         return mean, verdict
 

@@ -58,13 +58,14 @@ def finder():
 class Sees(Answers):
     """Sees a face *aside_px* of where the finder put it; each look errs by up to *astray_px*.
 
-    Asides are in pixels of the crop, and to the other side in a mirrored one.
+    Asides are in pixels of the crop, and to the other side in a mirrored one. It scores the first
+    look *verdict* and those after it *later*, if that is given.
     """
 
-    def __init__(self, verdict, aside_px, astray_px):
+    def __init__(self, verdict, aside_px, astray_px, later):
         super().__init__((1, REFINER_SIDE_PX, REFINER_SIDE_PX, 1), [(1, 10), (1, 1)])
         self.aside_px, self.astray_px = aside_px, astray_px
-        self.answers[1][0] = verdict
+        self.verdict, self.later = verdict, verdict if later is None else later
         self.asked = 0
 
     def run(self, pixels):
@@ -72,6 +73,7 @@ class Sees(Answers):
         looks = (*_FIRST, *_AGAIN)
         look, mirrored = divmod(self.asked % (2 * len(looks)), 2)
         self.asked += 1
+        self.answers[1][0] = self.later if look else self.verdict
         placed = moved(REFINER_TEMPLATE, looks[look])
         placed[:, 1] += self.astray_px * (-1) ** look
         if mirrored:
@@ -80,8 +82,8 @@ class Sees(Answers):
         self.answers[0][0] = np.rint(placed.reshape(-1) / PLACE.scale)
 
 
-def refiner(verdict=SURE, aside_px=(0.0, 0.0), astray_px=0.0):
-    return Sees(verdict, aside_px, astray_px)
+def refiner(verdict=SURE, aside_px=(0.0, 0.0), astray_px=0.0, later=None):
+    return Sees(verdict, aside_px, astray_px, later)
 
 
 def show(network, landmarks, *, grid=0, score=SURE):
@@ -188,6 +190,15 @@ def test_a_face_that_the_refiner_refuses_is_none():
     look = finder()
     show(look, face_at(40, 30))
     assert detector(look, refiner(verdict=UNSURE)).detect(picture()) == ()
+
+
+def test_a_face_that_the_refiner_refuses_at_a_second_look_is_none_at_any_score():
+    """0.09 of the refiner and 1 of the finder come to 0.45."""
+    look, close = finder(), refiner()
+    show(look, face_at(40, 30))
+    assert len(detector(look, close, score=0.4).detect(picture())) == 1
+    close = refiner(later=-23)
+    assert detector(look, close, score=0.4).detect(picture()) == ()
 
 
 def test_what_only_the_refiner_takes_for_a_face_is_none():
